@@ -1,0 +1,58 @@
+"""The gate's policy file: what a challenger must show before it goes live."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import yaml
+from pydantic import Field, ValidationError, model_validator
+
+from recommender.config.profile import Section
+from recommender.errors import ConfigError
+
+DEFAULT_POLICY = Path(__file__).parent / "policies" / "default.yaml"
+
+
+class Rule(Section):
+    """One requirement: a figure, and the bound it must keep."""
+
+    name: str
+    metric: str
+    """A figure of the challenger, such as `recall@20`, `onnx_max_abs_diff` or `drift_share`."""
+    against: Literal["champion", "popularity"] | None = None
+    """Compare with this model's figure on the same users: the bound is then a ratio."""
+    at_least: float | None = None
+    at_most: float | None = None
+    why: str = ""
+
+    @model_validator(mode="after")
+    def _one_bound(self) -> "Rule":
+        if (self.at_least is None) == (self.at_most is None):
+            raise ValueError("give exactly one of `at_least` and `at_most`")
+        return self
+
+
+class Policy(Section):
+    rules: Annotated[tuple[Rule, ...], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _distinct(self) -> "Policy":
+        names = [rule.name for rule in self.rules]
+        twice = {name for name in names if names.count(name) > 1}
+        if twice:
+            raise ValueError(f"rule names must differ: {', '.join(sorted(twice))}")
+        return self
+
+
+def load_policy(path: Path | None) -> Policy:
+    """Read and validate a policy file; None reads the shipped one."""
+    file = path or DEFAULT_POLICY
+    try:
+        return Policy.model_validate(yaml.safe_load(file.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        raise ConfigError(f"policy {file} does not exist (gate.policy of the profile)") from None
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{file} is not valid YAML: {' '.join(str(error).split())}") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "policy"
+        raise ConfigError(f"{file}: {where}: {first['msg'].removeprefix('Value error, ')}") from None

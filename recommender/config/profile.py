@@ -1,0 +1,224 @@
+"""What a profile may say: one pydantic model a section, every unknown key refused."""
+
+from datetime import date
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from recommender.columns import CANONICAL_TYPES, ITEM_ID, TS, USER_ID, ColumnType
+
+
+class Section(BaseModel):
+    """Base of every section: immutable, and a misspelt key is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Words(Section):
+    """What people read: the domain's own nouns."""
+
+    user: str = "user"
+    item: str = "item"
+    event: str = "event"
+    creator: str = "creator"
+    category: str = "category"
+
+
+class ColumnSource(Section):
+    """Where one canonical column comes from: a source column, or a DuckDB SQL expression over them."""
+
+    column: str | None = None
+    sql: str | None = None
+    type: ColumnType | None = None
+    unit: Literal["iso", "seconds", "milliseconds"] = "iso"
+    """How a time is written: ISO text or a native timestamp, or an epoch count. UTC."""
+    min: float | None = None
+    """Numbers below this are taken as missing, and counted."""
+    max: float | None = None
+    """Numbers above this are taken as missing, and counted."""
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> "ColumnSource":
+        if (self.column is None) == (self.sql is None):
+            raise ValueError("give exactly one of `column` and `sql`")
+        return self
+
+
+class Source(Section):
+    """One table: its files and the mapping onto canonical columns."""
+
+    path: str
+    """Relative to the data folder; `*` matches several files."""
+    format: Literal["csv", "parquet"] | None = None
+    """Taken from the file's ending when absent."""
+    delimiter: str = ","
+    columns: dict[str, ColumnSource]
+    limit: Annotated[int, Field(gt=0)] | None = None
+    """Read at most this many rows, for quick runs."""
+
+    @field_validator("columns", mode="before")
+    @classmethod
+    def _short_form(cls, value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        return {name: {"column": text} if isinstance(text, str) else text for name, text in value.items()}
+
+    @model_validator(mode="after")
+    def _known_format(self) -> "Source":
+        if self.format is None and not self.path.endswith((".csv", ".tsv", ".csv.gz", ".parquet")):
+            raise ValueError(f"cannot tell the format of {self.path!r}: say `format: csv` or `format: parquet`")
+        return self
+
+    @property
+    def kind(self) -> str:
+        return self.format or ("parquet" if self.path.endswith(".parquet") else "csv")
+
+    def type_of(self, name: str) -> ColumnType:
+        return self.columns[name].type or CANONICAL_TYPES.get(name, "text")
+
+
+class SyntheticWorld(Section):
+    """Size of the generated world; used when a profile has no data of its own."""
+
+    users: Annotated[int, Field(ge=10)] = 1500
+    items: Annotated[int, Field(ge=10)] = 1200
+    days: Annotated[int, Field(ge=30)] = 240
+    last_day: date = date(2026, 3, 31)
+    events_per_user: Annotated[float, Field(gt=0)] = 55.0
+    seed: int = 7
+
+
+class Quality(Section):
+    """What the night's batch must show beside the suites in `expectations/`."""
+
+    expectations: Path | None = None
+    """A folder with suites to use instead of the shipped ones."""
+    max_rejected_share: Annotated[float, Field(ge=0, le=1)] = 0.05
+
+
+class Features(Section):
+    """Which features exist. The order here is the order everywhere else."""
+
+    windows_days: tuple[Annotated[int, Field(gt=0)], ...] = (7, 30, 90)
+    snapshot_every_days: Annotated[int, Field(gt=0)] = 7
+    """Distance of the past snapshots that training rows are joined to."""
+    user: tuple[str, ...] = (
+        "events_7d",
+        "events_30d",
+        "events_90d",
+        "events_total",
+        "active_days_90d",
+        "creators_total",
+        "categories_total",
+        "days_since_last_event",
+        "tenure_days",
+    )
+    item: tuple[str, ...] = (
+        "events_7d",
+        "events_30d",
+        "events_90d",
+        "events_total",
+        "users_total",
+        "days_since_last_event",
+        "days_since_first_event",
+        "creator_events_90d",
+        "creator",
+        "category",
+    )
+
+
+class TwoTower(Section):
+    """The hybrid two-tower model and its training; defaults hold on several data sets."""
+
+    dimension: Annotated[int, Field(ge=4)] = 128
+    """Width of both towers' output."""
+    history_length: Annotated[int, Field(ge=1)] = 100
+    """Most recent items pooled into a user's vector."""
+    stretch_days: Annotated[int, Field(ge=1)] = 30
+    """Longest stretch of a user's events of which one training example hides a part and predicts it."""
+    stretch_events: Annotated[int, Field(ge=1)] = 16
+    """Most events of such a stretch."""
+    temperature: Annotated[float, Field(gt=0)] = 0.07
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    id_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    """Share of training rows whose own id is hidden, so that cold users and items are trained for."""
+    batch_size: Annotated[int, Field(ge=2)] = 2048
+    learning_rate: Annotated[float, Field(gt=0)] = 3e-3
+    weight_decay: Annotated[float, Field(ge=0)] = 1e-2
+    max_epochs: Annotated[int, Field(ge=1)] = 20
+    patience: Annotated[int, Field(ge=1)] = 3
+    """Epochs without a better validation recall before training stops."""
+    min_category_count: Annotated[int, Field(ge=1)] = 5
+    """Creators and categories rarer than this share one 'other' vector."""
+
+
+class Training(Section):
+    window_days: Annotated[int, Field(gt=0)] = 730
+    """Events older than this serve as history only, not as training rows."""
+    validation_days: Annotated[int, Field(gt=0)] = 14
+    """Last days before the holdout; early stopping looks at them."""
+    refit: bool = True
+    """Fit a promoted model once more on everything up to `ds` before it is published."""
+    seed: int = 17
+    threads: Annotated[int, Field(gt=0)] | None = None
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+
+
+class Evaluation(Section):
+    holdout_days: Annotated[int, Field(gt=0)] = 28
+    """Last days up to `ds` that a candidate never sees before it is judged."""
+    k: tuple[Annotated[int, Field(gt=0)], ...] = (10, 20)
+
+
+class Gate(Section):
+    policy: Path | None = None
+    """A policy file to use instead of the shipped `policies/default.yaml`."""
+
+
+class Publish(Section):
+    top_k: Annotated[int, Field(ge=1)] = 100
+    similar_k: Annotated[int, Field(ge=1)] = 50
+    keep: Annotated[int, Field(ge=1)] = 5
+    """Publications kept for rollback, the live one among them."""
+    segments: tuple[str, ...] = ()
+    """User columns that make up a segment, most telling first; the last ones are given up first."""
+    min_segment_users: Annotated[int, Field(ge=1)] = 20
+    min_overlap: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Refuse a publication that shares less than this of the live lists' items, averaged over users."""
+
+
+class Schedule(Section):
+    cron: str | None = "0 2 * * *"
+    start_date: date = date(2026, 1, 1)
+    """The first night. The first run takes in everything up to its end."""
+    end_date: date | None = None
+
+
+class Profile(Section):
+    """One domain: its files, features, model, gate and publication."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
+    words: Words = Words()
+    events: Source
+    users: Source | None = None
+    items: Source
+    synthetic: SyntheticWorld | None = None
+    quality: Quality = Quality()
+    features: Features = Features()
+    model: TwoTower = TwoTower()
+    training: Training = Training()
+    evaluation: Evaluation = Evaluation()
+    gate: Gate = Gate()
+    publish: Publish = Publish()
+    schedule: Schedule = Schedule()
+
+    @model_validator(mode="after")
+    def _required_columns(self) -> "Profile":
+        required = {"events": (USER_ID, ITEM_ID, TS), "users": (USER_ID,), "items": (ITEM_ID,)}
+        for table, names in required.items():
+            source: Source | None = getattr(self, table)
+            missing = [name for name in names if source is not None and name not in source.columns]
+            if missing:
+                raise ValueError(f"{table}.columns lacks {', '.join(missing)}")
+        return self

@@ -1,0 +1,48 @@
+"""The gate: a policy's rules applied to a challenger's figures."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from recommender.config.policy import Policy, Rule
+from recommender.evaluation.evaluate import Figures
+
+
+@dataclass(frozen=True)
+class RuleResult:
+    """One rule's figure and verdict."""
+
+    rule: str
+    value: float | None
+    threshold: float | None
+    passed: bool
+    detail: str
+
+
+def apply_policy(policy: Policy, challenger: Figures, others: Mapping[str, Figures]) -> list[RuleResult]:
+    """Judge every rule. `others` holds the figures of `champion` and `popularity` where they exist.
+
+    A rule against a model that does not exist passes and says so: the first model ever has no champion. A rule
+    on a figure that was not measured fails: what nobody measured can't be trusted.
+    """
+    return [_judge(rule, challenger, others) for rule in policy.rules]
+
+
+def _judge(rule: Rule, challenger: Figures, others: Mapping[str, Figures]) -> RuleResult:
+    bound = rule.at_least if rule.at_least is not None else rule.at_most
+    sign = "at least" if rule.at_least is not None else "at most"
+    if rule.against is not None and rule.against not in others:
+        return RuleResult(rule.name, None, bound, True, f"no {rule.against} to compare {rule.metric} with")
+    if rule.metric.startswith("drift_") and "champion" not in others and rule.metric not in challenger:
+        return RuleResult(rule.name, None, bound, True, "no champion whose features could have drifted")
+    if rule.metric not in challenger:
+        return RuleResult(rule.name, None, bound, False, f"{rule.metric} was not measured")
+    value = challenger[rule.metric]
+    detail = f"{rule.metric} {value:.4g}"
+    if rule.against is not None:
+        reference = others[rule.against].get(rule.metric, 0.0)
+        detail = f"{rule.metric} {value:.4f} against {reference:.4f} of the {rule.against}"
+        # nothing to lose to: any figure above zero is infinitely better, zero against zero is a tie
+        value = value / reference if reference > 0 else (float("inf") if value > 0 else 1.0)
+        detail += f", ratio {value:.3f}"
+    passed = value >= bound if rule.at_least is not None else value <= bound  # type: ignore[operator]
+    return RuleResult(rule.name, value, bound, passed, f"{detail}; must be {sign} {bound:g}")

@@ -1,0 +1,145 @@
+"""The night's verdict: a candidate against champion and popularity on days none of them was trained on."""
+
+import json
+from dataclasses import asdict, dataclass, field
+from datetime import date
+from pathlib import Path
+
+import psycopg
+
+from recommender.config.policy import load_policy
+from recommender.config.settings import Settings
+from recommender.data.dataset import Dataset, Truth
+from recommender.data.split import Split
+from recommender.errors import ArtifactError, NotReadyError
+from recommender.evaluation.drift import feature_drift
+from recommender.evaluation.evaluate import Figures, evaluate
+from recommender.evaluation.gate import RuleResult, apply_policy
+from recommender.features.definitions import Entity, declared_features
+from recommender.features.loading import load_dataset, truth_after
+from recommender.features.snapshots import snapshot_table
+from recommender.models.base import Model
+from recommender.models.popularity import Popularity
+from recommender.models.registry import MODELS
+from recommender.progress import Progress
+from recommender.storage import registry
+from recommender.storage.artifacts import verify
+from recommender.storage.lake import Lake
+
+HEADLINE = "recall@20"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the gate decided, and every figure it decided on."""
+
+    model_version: str
+    promoted: bool
+    figures: dict[str, Figures]
+    """By model: `challenger`, `popularity`, and `champion` where there is one."""
+    rules: list[RuleResult] = field(default_factory=list)
+    repeated: bool = False
+    """True where the verdict was given in an earlier run of the same night."""
+
+    @property
+    def summary(self) -> str:
+        decided = "promoted" if self.promoted else "rejected"
+        again = " in an earlier run" if self.repeated else ""
+        failed = [rule for rule in self.rules if not rule.passed]
+        why = "; ".join(f"{rule.rule}: {rule.detail}" for rule in failed)
+        scores = ", ".join(
+            f"{name} {figures[HEADLINE]:.4f}" for name, figures in self.figures.items() if HEADLINE in figures
+        )
+        return f"{self.model_version} {decided}{again} ({HEADLINE}: {scores}){f' because {why}' if why else ''}"
+
+
+def load_served(version: registry.ModelVersion, dataset: Dataset) -> Model:
+    """The artifact of a version that serves, verified, over a data set."""
+    return _load(version.kind, *version.served, dataset)
+
+
+def judge_candidate(settings: Settings, ds: date, connection: psycopg.Connection, progress: Progress) -> Verdict:
+    """Judge the night's newest candidate on the holdout, apply the policy, and store every figure.
+
+    A candidate that was judged before keeps its verdict.
+    """
+    profile, lake, split = settings.profile, Lake(settings.lake), Split.of(settings.profile, ds)
+    candidate = registry.newest_of(connection, ds)
+    if candidate.status != "candidate":
+        return Verdict(
+            candidate.model_version,
+            candidate.status in ("champion", "retired"),
+            candidate.metrics.get("judged", {}),
+            repeated=True,
+        )
+    dataset = load_dataset(lake, profile, split.judged_at, known=ds)
+    truth = truth_after(lake, dataset, ds)
+    if len(truth.users) == 0:
+        raise NotReadyError(
+            f"no user chose anything new from {split.judged_at} to {ds}, nothing to judge on: "
+            "raise evaluation.holdout_days"
+        )
+    ks = sorted({*profile.evaluation.k, 20})
+    progress(f"judging on {len(truth.users):,} users' new choices from {split.judged_at} to {ds}")
+    challenger = evaluate(_load(candidate.kind, candidate.artifact, candidate.checksum, dataset), truth, ks)
+    challenger |= {
+        name: float(value)
+        for name, value in candidate.metrics.get("export", {}).items()
+        if isinstance(value, int | float)
+    }
+    others = {"popularity": _popularity(dataset, truth, ks)}
+    champion = registry.champion(connection)
+    rules = []
+    if champion is not None:
+        try:
+            others["champion"] = evaluate(
+                _load(champion.kind, champion.artifact, champion.checksum, dataset), truth, ks
+            )
+        except ArtifactError as error:
+            progress(f"the champion can't be compared: {error}")
+            rules.append(RuleResult("champion_is_readable", None, None, True, f"not compared: {error}"))
+        progress("comparing feature distributions with the champion's")
+        challenger["drift_share"] = _drift(settings, lake, ds, champion.ds)
+        if champion.ds > ds:
+            rules.append(
+                RuleResult("is_not_older", None, None, False, f"the champion is of a newer night, {champion.ds}")
+            )
+    rules += apply_policy(load_policy(profile.gate.policy), challenger, others)
+    promoted = all(rule.passed for rule in rules)
+    figures = {"challenger": challenger, **others}
+    stored = [(rule.rule, rule.value, rule.threshold, rule.passed, rule.detail) for rule in rules]
+    registry.record_verdict(connection, candidate.model_version, promoted, {"judged": figures}, stored)
+    verdict = Verdict(candidate.model_version, promoted, figures, rules)
+    report = settings.reports / f"ds={ds}" / "verdict.json"
+    report.parent.mkdir(parents=True, exist_ok=True)
+    report.write_text(json.dumps(asdict(verdict), indent=1))
+    return verdict
+
+
+def _popularity(dataset: Dataset, truth: Truth, ks: list[int]) -> Figures:
+    baseline = Popularity()
+    baseline.attach(dataset)
+    return evaluate(baseline, truth, ks)
+
+
+def _load(kind: str, folder: Path, expected: str, dataset: Dataset) -> Model:
+    verify(folder, expected)
+    model = MODELS[kind].load(folder)
+    model.attach(dataset)
+    return model
+
+
+def _drift(settings: Settings, lake: Lake, ds: date, reference: date) -> float:
+    """Share of declared features whose distribution differs from the champion's night; HTML for people."""
+    drifted = total = 0
+    entities: tuple[Entity, ...] = ("user", "item")
+    for entity in entities:
+        features = declared_features(settings.profile, entity)
+        table = snapshot_table(entity)
+        if not features or not lake.path(table, reference).is_file():
+            continue
+        html = settings.reports / f"ds={ds}" / f"drift_{entity}.html"
+        report = feature_drift(lake.read(table, reference), lake.read(table, ds), features, html)
+        drifted += len(report.drifted)
+        total += len(report.columns)
+    return drifted / max(1, total)

@@ -1,0 +1,352 @@
+"""The hybrid two-tower model: ids, metadata and pooled history into vectors whose dot product is the score."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Self, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from recommender.columns import ITEM_ID, USER_ID
+from recommender.config.profile import Training
+from recommender.config.profile import TwoTower as TwoTowerConfig
+from recommender.data.dataset import Dataset, TrainingRows, Truth
+from recommender.errors import NotReadyError
+from recommender.features.definitions import Feature
+from recommender.features.encoding import FeatureEncoder
+from recommender.models.base import FitReport, Model, Progress
+from recommender.models.export import export_towers
+from recommender.models.towers import ItemTower, UserTower
+from recommender.retrieval.exact import top_k
+from recommender.training.batches import Batch, BatchMaker, Histories, latest_histories
+from recommender.training.losses import in_batch_softmax, inclusion_log_probability
+from recommender.training.trainer import Schedule, train
+
+USER_BLOCK = 4096
+"""Users encoded at one time; their histories' vectors are the bulk of the memory."""
+VALIDATION_K = 20
+
+Part = TypeVar("Part")
+
+
+@dataclass(eq=False)
+class _Attached:
+    """One data set as the towers read it; ids unknown to training are 0."""
+
+    user: npt.NDArray[np.int64]
+    user_numbers: npt.NDArray[np.float32]
+    user_categories: npt.NDArray[np.int32]
+    item: Tensor
+    item_numbers: Tensor
+    item_categories: Tensor
+    content: Tensor | None = None
+    vectors: npt.NDArray[np.float32] | None = None
+
+
+class TwoTower(Model):
+    """Item tower and user tower, both normalised, trained with a corrected in-batch softmax.
+
+    Parameters
+    ----------
+    config
+        Width, history, temperature and the like.
+    training
+        Seed, threads and device.
+    user_features, item_features
+        The declared features, which are columns of the data set's and the training rows' frames.
+    """
+
+    kind: ClassVar[str] = "two_tower"
+
+    def __init__(
+        self,
+        config: TwoTowerConfig,
+        training: Training,
+        user_features: list[Feature],
+        item_features: list[Feature],
+    ) -> None:
+        super().__init__()
+        self.config = config
+        self.training = training
+        self.user_features = user_features
+        self.item_features = item_features
+        self.report: FitReport | None = None
+        use_cuda = training.device == "cuda" or (training.device == "auto" and torch.cuda.is_available())
+        self.device = torch.device("cuda" if use_cuda else "cpu")
+        self._towers: nn.ModuleDict | None = None
+        self._encoders: tuple[FeatureEncoder, FeatureEncoder] | None = None
+        self._ids: tuple[pd.Index, pd.Index] | None = None
+        self._attached: _Attached | None = None
+
+    def fit(
+        self,
+        dataset: Dataset,
+        rows: TrainingRows,
+        truth: Truth | None = None,
+        *,
+        epochs: int | None = None,
+        progress: Progress = lambda line: None,
+    ) -> FitReport:
+        """Learn from `rows`; see `Model.fit`.
+
+        Items' categories are taken from `dataset`, as fixed; all numbers and users' categories from `rows`.
+
+        Raises
+        ------
+        TrainingError
+            Nothing to train on, a declared feature is missing, or the loss became NaN.
+        """
+        if self.training.threads is not None:
+            torch.set_num_threads(self.training.threads)
+        minimum = self.config.min_category_count
+        self._encoders = (
+            FeatureEncoder.fit(rows.user_features, self.user_features, minimum),
+            FeatureEncoder.fit(rows.item_features, self.item_features, minimum),
+        )
+        self._ids = (pd.Index(dataset.user_ids[dataset.active_users]), pd.Index(dataset.item_ids[dataset.known_items]))
+        batches = BatchMaker(
+            dataset,
+            rows,
+            history_length=self.config.history_length,
+            stretch_days=self.config.stretch_days,
+            stretch_events=self.config.stretch_events,
+            batch_size=self.config.batch_size,
+        )
+        schedule = Schedule(
+            max_epochs=self.config.max_epochs,
+            patience=self.config.patience,
+            learning_rate=self.config.learning_rate,
+            weight_decay=self.config.weight_decay,
+            epochs=epochs,
+        )
+        with torch.random.fork_rng(devices=[] if self.device.type == "cpu" else None):
+            torch.manual_seed(self.training.seed)
+            self._towers = self._build()
+            self.attach(dataset)
+            steps = _Steps(self._towers, self.config, batches, rows, self._encoders, self._state(), self.device)
+            self.report = train(
+                self._towers,
+                lambda epoch: steps.epoch(np.random.default_rng([self.training.seed, epoch])),
+                schedule,
+                recall=None if truth is None or len(truth.users) == 0 else lambda: self._recall(truth),
+                progress=progress,
+            )
+        self._forget_vectors()
+        return self.report
+
+    def attach(self, dataset: Dataset) -> None:
+        users, items = _fitted(self._encoders)
+        user_ids, item_ids = _fitted(self._ids)
+        user_numbers, user_categories = users.transform(dataset.user_features)
+        item_numbers, item_categories = items.transform(dataset.item_features)
+        self._attached = _Attached(
+            user=user_ids.get_indexer(dataset.user_ids).astype(np.int64) + 1,
+            user_numbers=user_numbers,
+            user_categories=user_categories,
+            item=torch.from_numpy(item_ids.get_indexer(dataset.item_ids).astype(np.int64) + 1).to(self.device),
+            item_numbers=torch.from_numpy(item_numbers).to(self.device),
+            item_categories=torch.from_numpy(item_categories.astype(np.int64)).to(self.device),
+        )
+        super().attach(dataset)
+
+    @torch.inference_mode()
+    def user_vectors(self, users: npt.NDArray[np.int64] | None = None) -> npt.NDArray[np.float32]:
+        chosen = np.arange(len(self.dataset.user_ids)) if users is None else np.asarray(users, np.int64)
+        vectors = np.zeros((len(chosen), self.config.dimension + 1), np.float32)
+        state, content, tower = self._state(), self._content(), self._tower("user")
+        for start in range(0, len(chosen), USER_BLOCK):
+            block = chosen[start : start + USER_BLOCK]
+            histories = latest_histories(self.dataset, block, self.config.history_length)
+            items, age, present = (part.to(self.device) for part in history_tensors(histories))
+            vectors[start : start + USER_BLOCK] = tower(
+                content[items],
+                age,
+                present,
+                torch.from_numpy(state.user[block]).to(self.device),
+                torch.from_numpy(state.user_categories[block].astype(np.int64)).to(self.device),
+                torch.from_numpy(state.user_numbers[block]).to(self.device),
+            ).cpu()
+        return vectors
+
+    @torch.inference_mode()
+    def item_vectors(self) -> npt.NDArray[np.float32]:
+        state = self._state()
+        if state.vectors is None:
+            tower = self._tower("item")
+            state.vectors = tower.finish(self._content(), state.item, state.item_numbers).cpu().numpy()
+        return state.vectors
+
+    def save(self, folder: Path) -> None:
+        users, items = _fitted(self._encoders)
+        user_ids, item_ids = _fitted(self._ids)
+        towers = _fitted(self._towers)
+        save_file({name: value.contiguous().cpu() for name, value in towers.state_dict().items()},
+                  folder / "weights.safetensors")
+        (folder / "user_encoder.json").write_text(users.to_json(), encoding="utf-8")
+        (folder / "item_encoder.json").write_text(items.to_json(), encoding="utf-8")
+        pd.DataFrame({USER_ID: user_ids}).to_parquet(folder / "user_ids.parquet", index=False)
+        pd.DataFrame({ITEM_ID: item_ids}).to_parquet(folder / "item_ids.parquet", index=False)
+        content = {
+            "kind": self.kind,
+            "config": self.config.model_dump(mode="json"),
+            "training": self.training.model_dump(mode="json"),
+            "user_features": [asdict(feature) for feature in self.user_features],
+            "item_features": [asdict(feature) for feature in self.item_features],
+            "report": None if self.report is None else asdict(self.report),
+        }
+        (folder / "model.json").write_text(json.dumps(content, indent=1), encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        content = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+        model = cls(
+            TwoTowerConfig.model_validate(content["config"]),
+            Training.model_validate(content["training"]),
+            [Feature(**feature) for feature in content["user_features"]],
+            [Feature(**feature) for feature in content["item_features"]],
+        )
+        model.report = None if content["report"] is None else FitReport(**content["report"])
+        model._encoders = (
+            FeatureEncoder.from_json((folder / "user_encoder.json").read_text(encoding="utf-8")),
+            FeatureEncoder.from_json((folder / "item_encoder.json").read_text(encoding="utf-8")),
+        )
+        model._ids = (
+            pd.Index(pd.read_parquet(folder / "user_ids.parquet")[USER_ID]),
+            pd.Index(pd.read_parquet(folder / "item_ids.parquet")[ITEM_ID]),
+        )
+        model._towers = model._build()
+        model._towers.load_state_dict(load_file(folder / "weights.safetensors", device=str(model.device)))
+        model._towers.eval()
+        return model
+
+    def export_onnx(self, folder: Path) -> dict[str, Any]:
+        """Write both towers as ONNX; see `export.export_towers`."""
+        users, items = _fitted(self._encoders)
+        return export_towers(
+            self._tower("user"), self._tower("item"), users, items, self.config.history_length, folder
+        )
+
+    def _build(self) -> nn.ModuleDict:
+        users, items = _fitted(self._encoders)
+        user_ids, item_ids = _fitted(self._ids)
+        width = self.config.dimension
+        user_tower = UserTower(
+            len(user_ids), users.category_sizes, users.numeric_width, width, self.config.history_length,
+            self.config.dropout,
+        )
+        item_tower = ItemTower(len(item_ids), items.category_sizes, items.numeric_width, width)
+        return nn.ModuleDict({"user": user_tower, "item": item_tower}).to(self.device)
+
+    def _recall(self, truth: Truth) -> float:
+        """Recall@20 over all items, seen ones excluded."""
+        self._forget_vectors()
+        seen = self.dataset.seen[truth.users]
+        best = top_k(self.user_vectors(truth.users), self.item_vectors(), VALIDATION_K, seen=seen)
+        rows = np.repeat(np.arange(len(truth.users)), best.items.shape[1])
+        hits = np.asarray(truth.relevant[rows, np.maximum(best.items, 0).ravel()]).reshape(best.items.shape)
+        hits[best.items < 0] = 0
+        return float((hits.sum(1) / np.diff(truth.relevant.indptr)).mean())
+
+    def _content(self) -> Tensor:
+        state = self._state()
+        if state.content is None:
+            state.content = self._tower("item").content(state.item, state.item_categories)
+        return state.content
+
+    def _forget_vectors(self) -> None:
+        state = self._state()
+        state.content = state.vectors = None
+
+    def _tower(self, name: str) -> Any:
+        return _fitted(self._towers)[name]
+
+    def _state(self) -> _Attached:
+        if self._attached is None:
+            raise NotReadyError("two_tower has no data attached, call `fit` or `attach` first")
+        return self._attached
+
+
+class _Steps:
+    """Losses of one epoch's batches."""
+
+    def __init__(
+        self,
+        towers: nn.ModuleDict,
+        config: TwoTowerConfig,
+        batches: BatchMaker,
+        rows: TrainingRows,
+        encoders: tuple[FeatureEncoder, FeatureEncoder],
+        state: _Attached,
+        device: torch.device,
+    ) -> None:
+        self._towers, self._config, self._batches, self._device = towers, config, batches, device
+        self._state = state
+        self._user_numbers, self._user_categories = encoders[0].transform(rows.user_features)
+        self._item_numbers, _ = encoders[1].transform(rows.item_features)
+        self._shares = torch.from_numpy(batches.shares)
+
+    def epoch(self, rng: np.random.Generator) -> Iterator[tuple[Tensor, int]]:
+        for batch in self._batches.epoch(rng):
+            yield self._loss(batch, rng), len(batch.weights)
+
+    def _loss(self, batch: Batch, rng: np.random.Generator) -> Tensor:
+        tower_user: Any = self._towers["user"]
+        tower_item: Any = self._towers["item"]
+        history, age, present = history_tensors(batch.histories)
+        # one row of the content table for each item that occurs in the batch
+        candidates = torch.from_numpy(batch.candidates)
+        needed, place = torch.unique(torch.cat([history.ravel(), candidates]), return_inverse=True)
+        ids = self._state.item[needed.to(self._device)]
+        ids = ids * self._keep(len(ids), rng)
+        content = tower_item.content(ids, self._state.item_categories[needed.to(self._device)])
+        place = place.to(self._device)
+        history_place, candidate_place = place[: history.numel()].view(history.shape), place[history.numel() :]
+        user_vectors = tower_user(
+            nn.functional.embedding(history_place, content),
+            age.to(self._device),
+            present.to(self._device),
+            self._on_device(self._state.user[batch.users]) * self._keep(len(batch.users), rng),
+            self._on_device(self._user_categories[batch.user_rows].astype(np.int64)),
+            self._on_device(self._user_numbers[batch.user_rows]),
+        )
+        item_vectors = tower_item.finish(
+            content[candidate_place], ids[candidate_place], self._on_device(self._item_numbers[batch.candidate_rows])
+        )
+        log_q = inclusion_log_probability(self._shares[candidates], batch.draws).to(self._device)
+        return in_batch_softmax(
+            user_vectors,
+            item_vectors,
+            log_q,
+            (self._on_device(batch.targets[0]), self._on_device(batch.targets[1])),
+            (self._on_device(batch.forbidden[0]), self._on_device(batch.forbidden[1])),
+            self._on_device(batch.weights),
+            self._config.temperature,
+        )
+
+    def _keep(self, count: int, rng: np.random.Generator) -> Tensor:
+        """0 for the ids hidden this time, else 1."""
+        return self._on_device((rng.random(count) >= self._config.id_dropout).astype(np.int64))
+
+    def _on_device(self, array: npt.NDArray[Any]) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(array)).to(self._device)
+
+
+def _fitted(part: Part | None) -> Part:
+    if part is None:
+        raise NotReadyError("two_tower isn't fitted, call `fit` or `load` first")
+    return part
+
+
+def history_tensors(histories: Histories) -> tuple[Tensor, Tensor, Tensor]:
+    """Items, ages and presence as tensors."""
+    return (
+        torch.from_numpy(histories.items),
+        torch.from_numpy(histories.age),
+        torch.from_numpy(histories.present),
+    )

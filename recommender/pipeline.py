@@ -1,0 +1,275 @@
+"""The stages of a night, in their order. Dags and the CLI call these and nothing deeper.
+
+Each takes the settings and its night `ds`, reads what earlier stages left on disk or in PostgreSQL, and may be
+run again: the same night gives the same result. Each leaves one row in `reco.stage_runs`.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from time import monotonic
+from typing import Any
+
+import duckdb
+import psycopg
+
+from recommender.config.settings import Settings
+from recommender.data import ingest as data_ingest
+from recommender.data.quality import validate
+from recommender.data.split import snapshot_nights
+from recommender.errors import NotReadyError, RecommenderError
+from recommender.features.definitions import Entity, declared_features
+from recommender.progress import Progress, quiet
+from recommender.storage.artifacts import file_sha256
+from recommender.storage.lake import Lake
+from recommender.storage.postgres import connect, libpq_url
+
+STAGES = ("ingest", "features", "train", "judge", "refit", "publish")
+
+
+@dataclass(frozen=True)
+class StageResult:
+    """What a stage did: one line for people, figures for machines."""
+
+    stage: str
+    ds: date
+    summary: str
+    detail: dict[str, Any] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Small enough to pass between Airflow tasks."""
+        return {"stage": self.stage, "ds": self.ds.isoformat(), "summary": self.summary, **self.detail}
+
+
+def ingest(settings: Settings, ds: date, progress: Progress = quiet) -> StageResult:
+    """Read, validate and land the night's batch."""
+
+    def work() -> StageResult:
+        result = data_ingest.ingest(settings, ds, progress)
+        detail = {
+            "events": result.events,
+            "users": result.users,
+            "items": result.items,
+            "quarantined": result.quarantined,
+        }
+        return StageResult("ingest", ds, result.summary, detail)
+
+    return _recorded(settings, "ingest", ds, work)
+
+
+def features(settings: Settings, ds: date, progress: Progress = quiet) -> StageResult:
+    """Build the night's feature snapshots and the past ones training needs; hand them to Feast."""
+
+    def work() -> StageResult:
+        from recommender.features.snapshots import build_snapshots, snapshot_table
+
+        lake, profile = Lake(settings.lake), settings.profile
+        wanted = snapshot_nights(profile, ds, _first_event(lake, ds))
+        built: dict[str, int] = {}
+        rows: dict[str, int] = {}
+        entities: tuple[Entity, ...] = ("user", "item")
+        for entity in entities:
+            names = [feature.name for feature in declared_features(profile, entity)]
+            todo = [
+                night for night in wanted if night == ds or not lake.has_columns(snapshot_table(entity), night, names)
+            ]
+            progress(f"{entity} features of {len(todo)} nights")
+            build_snapshots(lake, profile, entity, todo, known=ds)
+            snapshot = lake.read(snapshot_table(entity), ds)
+            validate(snapshot_table(entity), snapshot, ds, settings)
+            built[entity], rows[entity] = len(todo), len(snapshot)
+        progress("Feast: apply and materialize")
+        from recommender.features.store import apply, feature_store, materialize
+
+        store = feature_store(settings, libpq_url(settings))
+        apply(store, profile, settings.lake)
+        materialize(store, ds)
+        counts = f"{rows['user']:,} users and {rows['item']:,} items"
+        summary = f"{counts}, {max(built.values())} snapshots built, online store materialized"
+        return StageResult("features", ds, summary, {"rows": rows, "snapshots": built})
+
+    return _recorded(settings, "features", ds, work)
+
+
+def train(settings: Settings, ds: date, progress: Progress = quiet) -> StageResult:
+    """Fit the night's candidate on what was known before the holdout."""
+
+    def work() -> StageResult:
+        from recommender.features.store import feature_store
+        from recommender.training.candidate import train_candidate
+
+        store = feature_store(settings, libpq_url(settings))
+        with connect(settings, autocommit=True) as connection:
+            trained = train_candidate(settings, ds, store, connection, progress)
+        return StageResult(
+            "train", ds, trained.summary, {"model_version": trained.model_version, "epochs": trained.epochs}
+        )
+
+    return _recorded(settings, "train", ds, work)
+
+
+def judge(settings: Settings, ds: date, progress: Progress = quiet) -> StageResult:
+    """Judge the night's candidate against champion and popularity; promote or reject it."""
+
+    def work() -> StageResult:
+        from recommender.evaluation.judge import judge_candidate
+
+        with connect(settings, autocommit=True) as connection:
+            verdict = judge_candidate(settings, ds, connection, progress)
+        detail = {"model_version": verdict.model_version, "promoted": verdict.promoted}
+        return StageResult("judge", ds, verdict.summary, detail)
+
+    return _recorded(settings, "judge", ds, work)
+
+
+def refit(settings: Settings, ds: date, progress: Progress = quiet) -> StageResult:
+    """Fit a champion promoted tonight once more on everything up to `ds`."""
+
+    def work() -> StageResult:
+        from recommender.features.store import feature_store
+        from recommender.training.candidate import refit_champion
+
+        store = feature_store(settings, libpq_url(settings))
+        with connect(settings, autocommit=True) as connection:
+            trained = refit_champion(settings, ds, store, connection, progress)
+        if trained is None:
+            return StageResult("refit", ds, "nothing was promoted tonight, nothing to refit")
+        return StageResult(
+            "refit", ds, trained.summary, {"model_version": trained.model_version, "epochs": trained.epochs}
+        )
+
+    return _recorded(settings, "refit", ds, work)
+
+
+def publish(settings: Settings, ds: date, progress: Progress = quiet) -> StageResult:
+    """Rank every user's items with the champion on tonight's features, load the lists, and make them live."""
+
+    def work() -> StageResult:
+        from recommender.evaluation.judge import load_served
+        from recommender.features.loading import fingerprint, load_dataset
+        from recommender.publishing.champion import champion_or_popularity
+        from recommender.publishing.content import Content, build_content
+        from recommender.publishing.publication import publish as publish_content
+
+        lake = Lake(settings.lake)
+        dataset = load_dataset(lake, settings.profile, ds, known=ds)
+        with connect(settings, autocommit=True) as connection:
+            version = champion_or_popularity(settings, dataset, connection)
+            config = settings.profile.publish.model_dump_json()
+            users_table, items_table = lake.latest("users", ds), lake.latest("items", ds)
+            parts = [
+                fingerprint(dataset),
+                version.model_version,
+                version.served[1],
+                config,
+                file_sha256(users_table),
+                file_sha256(items_table),
+            ]
+
+            def content() -> Content:
+                counts = f"{len(dataset.item_ids):,} items for {len(dataset.user_ids):,} users"
+                progress(f"ranking {counts} with {version.model_version}")
+                return build_content(load_served(version, dataset), users_table, items_table, settings.profile.publish)
+
+            publication_id, done = publish_content(
+                connection,
+                ds,
+                version.model_version,
+                hashlib.sha256("\0".join(parts).encode()).hexdigest(),
+                content,
+                settings.profile.publish.keep,
+                progress,
+            )
+            row = connection.execute(
+                "select users, items from reco.publications where publication_id = %s", [publication_id]
+            ).fetchone()
+        users, items = row or (0, 0)
+        summary = f"publication {publication_id} of {version.model_version}: {users:,} users, {items:,} items; {done}"
+        return StageResult("publish", ds, summary, {"publication_id": publication_id, "users": users, "items": items})
+
+    return _recorded(settings, "publish", ds, work)
+
+
+def nightly(settings: Settings, ds: date, progress: Progress = quiet) -> Iterator[StageResult]:
+    """All stages in this process, as the `nightly` Dag runs them; yields each result when it is there.
+
+    When training, judging or refitting fails, the champion is still published on fresh features; the failure
+    is raised afterwards.
+    """
+    yield ingest(settings, ds, progress)
+    yield features(settings, ds, progress)
+    failure: RecommenderError | None = None
+    try:
+        for stage in (train, judge, refit):
+            yield stage(settings, ds, progress)
+    except RecommenderError as error:
+        progress(f"{error}; publishing the champion on fresh features")
+        failure = error
+    yield publish(settings, ds, progress)
+    if failure is not None:
+        raise failure
+
+
+def rollback(settings: Settings) -> int:
+    """Make the previous publication live; returns its id.
+
+    Raises
+    ------
+    NotReadyError
+        No earlier publication is kept.
+    """
+    with connect(settings) as connection:
+        try:
+            row = connection.execute("select reco.rollback()").fetchone()
+        except psycopg.errors.RaiseException as error:
+            raise NotReadyError(error.diag.message_primary or str(error)) from None
+    if row is None:
+        raise NotReadyError("rollback returned nothing")
+    return int(row[0])
+
+
+def evaluate(settings: Settings, ds: date, days: int) -> Mapping[str, float]:
+    """Figures of the published lists of `ds` on what users chose in the `days` after, read from the source."""
+    from recommender.evaluation.published import evaluate_published
+
+    with connect(settings) as connection:
+        return evaluate_published(settings, connection, ds, ds + timedelta(days=days))
+
+
+def _recorded(settings: Settings, stage: str, ds: date, work: Callable[[], StageResult]) -> StageResult:
+    """Run a stage's work and keep what came of it in `reco.stage_runs`, failures too."""
+    started, clock = datetime.now(UTC), monotonic()
+
+    def record(status: str, summary: str, detail: dict[str, Any]) -> None:
+        with connect(settings) as connection:
+            connection.execute(
+                """insert into reco.stage_runs (ds, stage, status, started_at, seconds, summary, detail)
+                   values (%s, %s, %s, %s, %s, %s, %s)""",
+                [ds, stage, status, started, monotonic() - clock, summary, json.dumps(detail)],
+            )
+
+    with connect(settings):
+        pass  # a night that can't record its result should not begin
+    try:
+        result = work()
+    except RecommenderError as error:
+        record("failed", str(error), {"error": type(error).__name__})
+        raise
+    except Exception as error:
+        record("failed", f"{type(error).__name__}: {error}", {"error": type(error).__name__})
+        raise
+    record("done", result.summary, result.detail)
+    return result
+
+
+def _first_event(lake: Lake, ds: date) -> date:
+    files = [str(path) for path in lake.paths("events", date.max)]
+    if not files:
+        raise NotReadyError(f"the lake holds no events up to {ds}: run `recommender run ingest --ds {ds}` first")
+    row = duckdb.execute("select min(ts)::date from read_parquet(?)", [files]).fetchone()
+    if row is None or row[0] is None or row[0] > ds:
+        raise NotReadyError(f"the lake holds no events up to {ds}: is ds before the data begins?")
+    first: date = row[0]
+    return first

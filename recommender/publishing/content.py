@@ -1,0 +1,100 @@
+"""Everything one publication holds, computed in memory before a row is loaded."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from recommender.columns import CREATOR, ITEM_ID, TITLE, USER_ID
+from recommender.config.profile import Publish
+from recommender.models.base import Model
+from recommender.publishing.cold_start import popular, segment_lists
+from recommender.retrieval.exact import TopK, top_k
+from recommender.retrieval.hnsw import HnswIndex, build_index
+
+PERSONAL, SEGMENT = "personal", "segment"
+_SMALLEST_INDEXED_DIMENSION = 2
+_LEAST_WEIGHT = 1e-9
+
+
+@dataclass(frozen=True, eq=False)
+class UserLists:
+    """Ranked lists of users who share a source."""
+
+    source: str
+    user_ids: npt.NDArray[np.object_]
+    top: TopK
+
+
+@dataclass(frozen=True, eq=False)
+class Content:
+    """What readers will see, in the item order of `item_ids` (its positions are the index's labels)."""
+
+    item_ids: npt.NDArray[np.object_]
+    titles: npt.NDArray[np.object_]
+    creators: npt.NDArray[np.object_]
+    lists: list[UserLists]
+    popular: TopK
+    similar: TopK
+    index: HnswIndex | None
+    top_k: int
+
+    @property
+    def users(self) -> int:
+        return sum(len(lists.user_ids) for lists in self.lists)
+
+
+def build_content(model: Model, users: Path, items: Path, config: Publish) -> Content:
+    """Top-K for every user of the model's data set, similar items, fallbacks, and the HNSW index.
+
+    `users` and `items` are the lake's tables of the night.
+    """
+    dataset = model.dataset
+    candidates = len(dataset.item_ids)
+    k = min(config.top_k, candidates)
+    warm = dataset.active_users
+    personal = UserLists(PERSONAL, dataset.user_ids[warm], model.recommend(warm, k))
+    everybody = popular(dataset, k)
+    lists = [personal]
+    if config.segments:
+        attributes = pd.read_parquet(users).set_index(USER_ID).reindex(dataset.user_ids).reset_index(drop=True)
+        known = [name for name in config.segments if name in attributes.columns]
+        by_user = segment_lists(dataset, attributes, known, config.min_segment_users, everybody.items.shape[1])
+        if by_user:
+            newcomers = np.array(sorted(by_user), dtype=np.int64)
+            ranked = TopK(
+                np.concatenate([by_user[user].items for user in newcomers.tolist()]),
+                np.concatenate([by_user[user].scores for user in newcomers.tolist()]),
+            )
+            lists.append(UserLists(SEGMENT, dataset.user_ids[newcomers], ranked))
+    catalogue = pd.read_parquet(items).set_index(ITEM_ID).reindex(dataset.item_ids)
+    vectors = model.item_vectors()
+    return Content(
+        item_ids=dataset.item_ids,
+        titles=_column(catalogue, TITLE),
+        creators=_column(catalogue, CREATOR),
+        lists=lists,
+        popular=everybody,
+        similar=_similar(vectors, min(config.similar_k, candidates - 1)),
+        index=build_index(vectors) if vectors.shape[1] >= _SMALLEST_INDEXED_DIMENSION else None,
+        top_k=k,
+    )
+
+
+def _similar(vectors: npt.NDArray[np.float32], k: int) -> TopK:
+    """The `k` items with the closest direction to each, itself left out."""
+    unit = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), _LEAST_WEIGHT)
+    nearest = top_k(unit, unit, k + 1)
+    itself = nearest.items == np.arange(len(unit))[:, None]
+    # an exact twin may rank before the item itself: drop the last entry where the item is not among its own
+    drop = np.where(itself.any(axis=1), itself.argmax(axis=1), k)
+    keep = np.arange(k + 1)[None, :] != drop[:, None]
+    return TopK(nearest.items[keep].reshape(-1, k), nearest.scores[keep].reshape(-1, k))
+
+
+def _column(catalogue: pd.DataFrame, name: str) -> npt.NDArray[np.object_]:
+    if name not in catalogue.columns:
+        return np.full(len(catalogue), None, object)
+    return np.array([None if pd.isna(value) else str(value) for value in catalogue[name]], dtype=object)

@@ -1,0 +1,289 @@
+"""Publications: loaded beside the live one, checked, made live in one transaction, rolled back, retired.
+
+The three large tables are loaded as tables of their own and attached as partitions when complete. A killed
+publisher leaves a `staging` publication that nobody reads and the next publisher removes.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterator
+from datetime import date
+
+import psycopg
+from psycopg import sql
+
+from recommender.errors import PublicationError
+from recommender.progress import Progress, quiet
+from recommender.publishing.content import Content
+from recommender.storage.copy_arrays import TextPool, copy_binary, encode_bigint, encode_floats, encode_int
+
+_LARGE_TABLES = {"recommendation_lists": "user_id", "catalogue": "item_id", "search_postings": "trigram"}
+_INDEX_CHUNK_BYTES = 16 * 2**20
+_LOCK_WAIT = "15min"
+
+
+def publish(
+    connection: psycopg.Connection,
+    ds: date,
+    model_version: str,
+    fingerprint: str,
+    content: Callable[[], Content],
+    keep: int,
+    progress: Progress = quiet,
+) -> tuple[int, str]:
+    """Make the night's content live; returns the live publication's id and what was done.
+
+    Content that is live already (same fingerprint) is left as it is. A newer night's publication is never
+    displaced. `connection` must be in autocommit mode; one publisher works at a time.
+
+    Raises
+    ------
+    PublicationError
+        The staged publication failed a check; it stays as `failed` with the reason, the live one goes on.
+    """
+    connection.execute(sql.SQL("set lock_timeout = {}").format(sql.Literal(_LOCK_WAIT)))
+    try:
+        connection.execute("select pg_advisory_lock(hashtext('reco.publish'))")
+    except psycopg.errors.LockNotAvailable:
+        raise PublicationError(
+            f"another publisher has held the lock for {_LOCK_WAIT}: is a stuck run to be stopped?"
+        ) from None
+    try:
+        _remove_abandoned(connection)
+        live = connection.execute(
+            "select publication_id, ds, fingerprint from reco.publications where status = 'live'"
+        ).fetchone()
+        if live is not None and live[1] > ds:
+            return live[0], f"the live publication is of a newer night ({live[1]}), left as it is"
+        if live is not None and live[1] == ds and live[2] == fingerprint:
+            return live[0], "this very content is live already"
+        again = connection.execute(
+            "select publication_id from reco.publications where ds = %s and fingerprint = %s and status = 'retired'",
+            [ds, fingerprint],
+        ).fetchone()
+        if again is not None:
+            _activate(connection, again[0])
+            return again[0], "this very content was loaded before, made live again"
+        publication_id = _stage(connection, ds, model_version, fingerprint, content(), progress)
+        _activate(connection, publication_id)
+        _retire(connection, ds, publication_id, keep)
+        return publication_id, "live"
+    finally:
+        connection.execute("select pg_advisory_unlock(hashtext('reco.publish'))")
+
+
+def _stage(
+    connection: psycopg.Connection, ds: date, model_version: str, fingerprint: str, content: Content, progress: Progress
+) -> int:
+    row = connection.execute(
+        """insert into reco.publications (ds, model_version, status, users, items, fingerprint)
+           values (%s, %s, 'staging', %s, %s, %s) returning publication_id""",
+        [ds, model_version, content.users, len(content.item_ids), fingerprint],
+    ).fetchone()
+    if row is None:
+        raise PublicationError("PostgreSQL gave the new publication no id")
+    publication_id = int(row[0])
+    progress(f"loading publication {publication_id}: {content.users:,} users, {len(content.item_ids):,} items")
+    with connection.transaction():
+        for table in _LARGE_TABLES:
+            connection.execute(
+                sql.SQL("create table {} (like {} including defaults, check (publication_id = {}))").format(
+                    _partition(table, publication_id), sql.Identifier("reco", table), sql.Literal(publication_id)
+                )
+            )
+        _load(connection, publication_id, content)
+        for table, key in _LARGE_TABLES.items():
+            connection.execute(
+                sql.SQL("alter table {} add primary key (publication_id, {})").format(
+                    _partition(table, publication_id), sql.Identifier(key)
+                )
+            )
+    problem = _problem(connection, publication_id, content)
+    if problem is not None:
+        connection.execute(
+            "update reco.publications set status = 'failed', detail = %s where publication_id = %s",
+            [problem, publication_id],
+        )
+        raise PublicationError(
+            f"publication {publication_id} of {ds} failed its checks and was not made live: {problem}"
+        )
+    for table in _LARGE_TABLES:
+        connection.execute(
+            sql.SQL("alter table {} attach partition {} for values in ({})").format(
+                sql.Identifier("reco", table), _partition(table, publication_id), sql.Literal(publication_id)
+            )
+        )
+        connection.execute(sql.SQL("analyze {}").format(_partition(table, publication_id)))
+    return publication_id
+
+
+def _load(connection: psycopg.Connection, publication_id: int, content: Content) -> None:
+    identity = encode_bigint(publication_id)
+    pool = TextPool(content.item_ids)
+
+    def user_rows() -> Iterator[list[bytes | None]]:
+        for lists in content.lists:
+            source = lists.source.encode()
+            filled = (lists.top.items >= 0).sum(axis=1).tolist()
+            for row, user_id in enumerate(lists.user_ids):
+                items, scores = lists.top.items[row, : filled[row]], lists.top.scores[row, : filled[row]]
+                yield [identity, user_id.encode(), source, pool.array(items), encode_floats(scores)]
+
+    def item_rows() -> Iterator[list[bytes | None]]:
+        for label, item_id in enumerate(content.item_ids):
+            title, creator = content.titles[label], content.creators[label]
+            yield [
+                identity,
+                item_id.encode(),
+                encode_int(label),
+                None if title is None else title.encode(),
+                None if creator is None else creator.encode(),
+                pool.array(content.similar.items[label]),
+                encode_floats(content.similar.scores[label]),
+            ]
+
+    lists_table, catalogue = _partition("recommendation_lists", publication_id), _partition("catalogue", publication_id)
+    copy_binary(connection, lists_table, ["publication_id", "user_id", "source", "item_ids", "scores"], user_rows())
+    item_columns = ["publication_id", "item_id", "label", "title", "creator", "similar_ids", "similar_scores"]
+    copy_binary(connection, catalogue, item_columns, item_rows())
+    popular = [identity, pool.array(content.popular.items[0]), encode_floats(content.popular.scores[0])]
+    popular_table = sql.Identifier("reco", "popular_lists")
+    copy_binary(connection, popular_table, ["publication_id", "item_ids", "scores"], iter([list(popular)]))
+    connection.execute(
+        sql.SQL(
+            """insert into {} (publication_id, trigram, labels)
+               select {}, trigram, array_agg(label order by label)
+               from {}, unnest(reco.trigrams(concat_ws(' ', title, creator))) as trigram
+               group by trigram"""
+        ).format(_partition("search_postings", publication_id), sql.Literal(publication_id), catalogue)
+    )
+    if content.index is not None:
+        _save_index(connection, publication_id, content)
+
+
+def _save_index(connection: psycopg.Connection, publication_id: int, content: Content) -> None:
+    index = content.index
+    if index is None:
+        return
+    digest = hashlib.sha256(index.data).hexdigest()
+    for chunk, start in enumerate(range(0, len(index.data), _INDEX_CHUNK_BYTES)):
+        connection.execute(
+            """insert into reco.indexes (publication_id, name, chunk, data, checksum, space, dimension, elements)
+               values (%s, 'items', %s, %s, %s, %s, %s, %s)""",
+            [
+                publication_id,
+                chunk,
+                index.data[start : start + _INDEX_CHUNK_BYTES],
+                digest,
+                index.space,
+                index.dimension,
+                index.elements,
+            ],
+        )
+
+
+def _problem(connection: psycopg.Connection, publication_id: int, content: Content) -> str | None:
+    """The first check that the staged rows fail, in words; None when all hold."""
+    lists, catalogue = _partition("recommendation_lists", publication_id), _partition("catalogue", publication_id)
+    checks = (
+        (
+            "{wrong} of {expected} users are missing",
+            sql.SQL("select {} - count(*) from {}").format(sql.Literal(content.users), lists),
+        ),
+        (
+            "{wrong} users have a list that is empty, or arrays that differ in length",
+            sql.SQL(
+                """select count(*) from {}
+                   where cardinality(item_ids) = 0 or cardinality(item_ids) <> cardinality(scores)"""
+            ).format(lists),
+        ),
+        (
+            "{wrong} users have an item twice, or one that is missing",
+            sql.SQL(
+                """select count(*) from {} where cardinality(item_ids)
+                   <> (select count(distinct item_id) from unnest(item_ids) as item_id)"""
+            ).format(lists),
+        ),
+        (
+            "{wrong} users have a score that is not a number",
+            sql.SQL(
+                """select count(*) from {}
+                   where 'NaN' = any (scores) or 'Infinity' = any (scores) or '-Infinity' = any (scores)"""
+            ).format(lists),
+        ),
+        (
+            "{wrong} recommended items are not in the catalogue",
+            sql.SQL(
+                """select count(*) from (select distinct unnest(item_ids) as item_id from {}) as shown
+                   where not exists (select from {} as c where c.item_id = shown.item_id)"""
+            ).format(lists, catalogue),
+        ),
+        (
+            "the list for unknown users is empty",
+            sql.SQL(
+                "select count(*) from reco.popular_lists where publication_id = {} and cardinality(item_ids) = 0"
+            ).format(sql.Literal(publication_id)),
+        ),
+    )
+    if content.users == 0:
+        return "it has no users"
+    for message, query in checks:
+        row = connection.execute(query).fetchone()
+        if row is None or row[0] != 0:
+            return message.format(wrong=row[0] if row else "all", expected=content.users)
+    return None
+
+
+def _activate(connection: psycopg.Connection, publication_id: int) -> None:
+    """The swap: one short transaction, under the lock that `reco.rollback()` takes too."""
+    with connection.transaction():
+        connection.execute("select pg_advisory_xact_lock(hashtext('reco.publications'))")
+        connection.execute("update reco.publications set status = 'retired' where status = 'live'")
+        connection.execute(
+            "update reco.publications set status = 'live', activated_at = now() where publication_id = %s",
+            [publication_id],
+        )
+
+
+def _retire(connection: psycopg.Connection, ds: date, live: int, keep: int) -> None:
+    """Drop what the night's new publication replaced, and all but the last `keep`."""
+    expired = connection.execute(
+        """select publication_id from reco.publications
+           where publication_id <> %(live)s
+             and (ds = %(ds)s
+                  or publication_id not in (select publication_id from reco.publications
+                                            where ds <> %(ds)s or publication_id = %(live)s
+                                            order by publication_id desc limit %(keep)s))""",
+        {"live": live, "ds": ds, "keep": keep},
+    ).fetchall()
+    for (publication_id,) in expired:
+        _remove(connection, publication_id)
+
+
+def _remove_abandoned(connection: psycopg.Connection) -> None:
+    """Under the publisher's lock a `staging` publication has no publisher any more."""
+    for (publication_id,) in connection.execute(
+        "select publication_id from reco.publications where status = 'staging'"
+    ).fetchall():
+        _remove(connection, publication_id)
+
+
+def _remove(connection: psycopg.Connection, publication_id: int) -> None:
+    for table in _LARGE_TABLES:
+        attached = connection.execute(
+            "select inhdetachpending from pg_inherits where inhrelid = to_regclass(%s)",
+            [f"reco.{table}_{publication_id}"],
+        ).fetchone()
+        if attached is not None:
+            # concurrently: readers of the live publication are never blocked; a killed detach is finished
+            how = sql.SQL("finalize" if attached[0] else "concurrently")
+            connection.execute(
+                sql.SQL("alter table {} detach partition {} {}").format(
+                    sql.Identifier("reco", table), _partition(table, publication_id), how
+                )
+            )
+        connection.execute(sql.SQL("drop table if exists {}").format(_partition(table, publication_id)))
+    connection.execute("delete from reco.publications where publication_id = %s", [publication_id])
+
+
+def _partition(table: str, publication_id: int) -> sql.Identifier:
+    return sql.Identifier("reco", f"{table}_{publication_id}")
