@@ -105,6 +105,7 @@ create table reco.indexes (
     space          text not null,
     dimension      integer not null,
     elements       integer not null,
+    recall         real not null,        -- measured against exact search when it was built
     primary key (publication_id, name, chunk)
 );
 comment on table reco.indexes is 'HNSW index files, cut into chunks; labels are reco.catalogue.label.';

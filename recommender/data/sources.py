@@ -70,8 +70,8 @@ def collect_unparsable(connection: duckdb.DuckDBPyConnection, table: str) -> Non
         "select count(*) from duckdb_tables() where table_name = ?", [f"{table}_rejects"]
     ).fetchone()
     rows = (
-        "select distinct csv_line as raw, 'line ' || line || ' unparsable: ' || error_message as reason "
-        f"from {table}_rejects"
+        "select csv_line as raw, 'line ' || line || ' unparsable: ' || min(error_message) as reason "
+        f"from {table}_rejects group by file_id, line, csv_line"
         if exists and exists[0]
         else "select null::varchar as raw, null::varchar as reason where false"
     )

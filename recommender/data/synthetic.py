@@ -33,13 +33,17 @@ _CATEGORIES = (
     "latin",
 )
 _COUNTRIES = ("BR", "DE", "FR", "JP", "PL", "SE", "UK", "US")
-_FIRST = ("Amber", "Blue", "Crystal", "Distant", "Electric", "Fading", "Golden", "Hollow", "Iron", "Jade", "Lonely",
-          "Midnight", "Northern", "Open", "Paper", "Quiet", "Restless", "Silver", "Tender", "Velvet", "Wild", "Young")  # fmt: skip
-_SECOND = ("Avenue", "Bridge", "Canyon", "Dawn", "Echo", "Fields", "Garden", "Harbour", "Island", "Journey", "Kingdom",
-           "Letters", "Mirror", "Nights", "Ocean", "Parade", "Rain", "Shadows", "Tides", "Voices", "Windows", "Years")  # fmt: skip
+_FIRST = (
+    "Amber Blue Crystal Distant Electric Fading Golden Hollow Iron Jade Lonely Midnight Northern Open Paper Quiet "
+    "Restless Silver Tender Velvet Wild Young"
+).split()
+_SECOND = (
+    "Avenue Bridge Canyon Dawn Echo Fields Garden Harbour Island Journey Kingdom Letters Mirror Nights Ocean Parade "
+    "Rain Shadows Tides Voices Windows Years"
+).split()
 _SYLLABLES = ("ba", "do", "fi", "ka", "lu", "ma", "no", "ri", "se", "ta", "vo", "zen")
 _LATENT = 12
-_TASTE_SHARPNESS = 2.6
+_TASTE_SHARPNESS = 5.0
 _POPULARITY_SHARPNESS = 0.9
 _DIRTY_SHARE = 0.002
 _MARKER = "world.json"

@@ -78,7 +78,9 @@ def build_content(model: Model, users: Path, items: Path, config: Publish) -> Co
         lists=lists,
         popular=everybody,
         similar=_similar(vectors, min(config.similar_k, candidates - 1)),
-        index=build_index(vectors) if vectors.shape[1] >= _SMALLEST_INDEXED_DIMENSION else None,
+        index=build_index(vectors, model.user_vectors(warm))
+        if vectors.shape[1] >= _SMALLEST_INDEXED_DIMENSION
+        else None,
         top_k=k,
     )
 

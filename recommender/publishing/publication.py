@@ -167,8 +167,9 @@ def _save_index(connection: psycopg.Connection, publication_id: int, content: Co
     digest = hashlib.sha256(index.data).hexdigest()
     for chunk, start in enumerate(range(0, len(index.data), _INDEX_CHUNK_BYTES)):
         connection.execute(
-            """insert into reco.indexes (publication_id, name, chunk, data, checksum, space, dimension, elements)
-               values (%s, 'items', %s, %s, %s, %s, %s, %s)""",
+            """insert into reco.indexes (publication_id, name, chunk, data, checksum, space, dimension, elements,
+                                         recall)
+               values (%s, 'items', %s, %s, %s, %s, %s, %s, %s)""",
             [
                 publication_id,
                 chunk,
@@ -177,6 +178,7 @@ def _save_index(connection: psycopg.Connection, publication_id: int, content: Co
                 index.space,
                 index.dimension,
                 index.elements,
+                index.recall,
             ],
         )
 

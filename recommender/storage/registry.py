@@ -80,8 +80,8 @@ def register(
            values (%s, %s, %s, %s, %s, %s, %s, %s)
            on conflict (model_version) do update set
                status = excluded.status, metrics = excluded.metrics, config = excluded.config,
-               artifact = excluded.artifact, checksum = excluded.checksum, serving_artifact = null, serving_checksum = null, judged_at = null,
-               trained_at = now()""",
+               artifact = excluded.artifact, checksum = excluded.checksum, serving_artifact = null,
+               serving_checksum = null, judged_at = null, trained_at = now()""",
         [model_version, kind, ds, status, json.dumps(metrics), json.dumps(config), str(artifact), checksum],
     )
 

@@ -1,0 +1,120 @@
+"""Settings: precedence, precise errors, the remembered selection."""
+
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from recommender.config.policy import DEFAULT_POLICY, load_policy
+from recommender.config.settings import PROFILES, load_settings, nights, parse_ds, select
+from recommender.errors import ConfigError, SourceError
+from recommender.features.definitions import declared_features
+
+MINIMAL = """
+name: shop
+events: {path: events.csv, columns: {user_id: u, item_id: i, ts: t}}
+items: {path: items.csv, columns: {item_id: i}}
+"""
+
+
+@pytest.fixture
+def profile(tmp_path: Path) -> Path:
+    path = tmp_path / "shop.yaml"
+    path.write_text(MINIMAL)
+    return path
+
+
+def test_environment_beats_profile_beats_default(home: Path, tmp_path: Path, profile: Path, monkeypatch) -> None:
+    profile.write_text(MINIMAL + "training: {seed: 5, window_days: 100}\n")
+    monkeypatch.setenv("RECOMMENDER__TRAINING__SEED", "9")
+    training = load_settings(str(profile), tmp_path).profile.training
+    assert (training.seed, training.window_days, training.validation_days) == (9, 100, 14)
+
+
+def test_the_selection_is_remembered_and_an_argument_beats_it(home: Path, tmp_path: Path, profile: Path) -> None:
+    assert load_settings().profile.name == "synthetic"
+    select(load_settings(str(profile), tmp_path))
+    remembered = load_settings()
+    assert (remembered.profile.name, remembered.data) == ("shop", tmp_path)
+    assert remembered.world == home / "shop"
+    assert load_settings("synthetic").profile.name == "synthetic"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("training: {sed: 5}", "training.sed"),
+        ("model: {dimension: 1}", "model.dimension"),
+        ("name: Shop!", "name: String should match"),
+        ("events: {path: events.csv, columns: {user_id: u, item_id: i}}", "events.columns lacks ts"),
+        ("events: {path: events.txt, columns: {user_id: u, item_id: i, ts: t}}", "cannot tell the format"),
+        ("items: {path: i.csv, columns: {item_id: {column: a, sql: b}}}", "exactly one of `column` and `sql`"),
+        ("publish: [1]", "publish"),
+    ],
+)
+def test_a_wrong_profile_is_one_line_that_names_the_key(
+    home: Path, tmp_path: Path, profile: Path, change: str, message: str
+) -> None:
+    key = change.split(":")[0]
+    kept = [line for line in MINIMAL.splitlines() if not line.startswith(f"{key}:")]
+    profile.write_text("\n".join([*kept, change]))
+    with pytest.raises(ConfigError) as caught:
+        load_settings(str(profile), tmp_path)
+    assert message in str(caught.value)
+    assert str(profile) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_what_is_missing_is_named(home: Path, tmp_path: Path, profile: Path) -> None:
+    with pytest.raises(ConfigError, match="shipped profiles: films, music, synthetic"):
+        load_settings("jazz")
+    with pytest.raises(SourceError, match="nowhere does not exist"):
+        load_settings(str(profile), tmp_path / "nowhere")
+    with pytest.raises(ConfigError, match="needs data: give --data DIR"):
+        load_settings(str(profile))
+    profile.write_text("name: [unclosed")
+    with pytest.raises(ConfigError, match="is not valid YAML"):
+        load_settings(str(profile), tmp_path)
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in PROFILES.glob("*.yaml")))
+def test_every_shipped_profile_is_valid_to_its_last_feature(home: Path, tmp_path: Path, name: str) -> None:
+    profile = load_settings(name, tmp_path).profile
+    assert profile.name == name
+    assert declared_features(profile, "user")
+    assert declared_features(profile, "item")
+
+
+def test_an_unknown_feature_is_refused_with_the_nearest_name(home: Path, tmp_path: Path, profile: Path) -> None:
+    profile.write_text(MINIMAL + "features: {user: [evnts_30d]}\n")
+    with pytest.raises(ConfigError, match="no feature named 'evnts_30d'; did you mean 'events_30d'"):
+        declared_features(load_settings(str(profile), tmp_path).profile, "user")
+
+
+def test_dates() -> None:
+    assert parse_ds("2014-04-30") == date(2014, 4, 30)
+    with pytest.raises(ConfigError, match="not '30.4.2014'"):
+        parse_ds("30.4.2014")
+    assert nights(date(2014, 2, 27), date(2014, 3, 1)) == [date(2014, 2, 27), date(2014, 2, 28), date(2014, 3, 1)]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("rules: []", "rules"),
+        ("rules: [{name: a, metric: m}]", "exactly one of `at_least` and `at_most`"),
+        ("rules: [{name: a, metric: m, at_least: 1}, {name: a, metric: n, at_most: 1}]", "rule names must differ: a"),
+        ("rules: [{name: a, metric: m, at_least: 1, against: rival}]", "rules.0.against"),
+    ],
+)
+def test_a_wrong_policy_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "policy.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=message):
+        load_policy(path)
+
+
+def test_the_shipped_policy_is_valid() -> None:
+    assert len(load_policy(DEFAULT_POLICY).rules) >= 4
+    with pytest.raises(ConfigError, match="does not exist"):
+        load_policy(Path("/nowhere.yaml"))

@@ -1,0 +1,38 @@
+"""The gate's rules on literal figures."""
+
+import math
+
+import pytest
+
+from recommender.config.policy import Policy, Rule
+from recommender.evaluation.gate import apply_policy
+
+LEAST = Rule(name="r", metric="recall@20", at_least=0.1)
+MOST = Rule(name="r", metric="onnx", at_most=0.01)
+BETTER = Rule(name="r", metric="recall@20", against="champion", at_least=1.0)
+DRIFT = Rule(name="r", metric="drift_share", at_most=0.5)
+
+
+@pytest.mark.parametrize(
+    ("rule", "challenger", "others", "passed", "value"),
+    [
+        (LEAST, {"recall@20": 0.1}, {}, True, 0.1),
+        (LEAST, {"recall@20": 0.09}, {}, False, 0.09),
+        (LEAST, {"recall@20": math.nan}, {}, False, math.nan),
+        (LEAST, {}, {}, False, None),
+        (MOST, {"onnx": 0.02}, {}, False, 0.02),
+        (BETTER, {"recall@20": 0.2}, {"champion": {"recall@20": 0.1}}, True, 2.0),
+        (BETTER, {"recall@20": 0.099}, {"champion": {"recall@20": 0.1}}, False, 0.99),
+        (BETTER, {"recall@20": 0.2}, {}, True, None),
+        (BETTER, {"recall@20": 0.1}, {"champion": {"recall@20": 0.0}}, True, math.inf),
+        (BETTER, {"recall@20": 0.0}, {"champion": {"recall@20": 0.0}}, True, 1.0),
+        (DRIFT, {"recall@20": 0.2}, {}, True, None),
+        (DRIFT, {"recall@20": 0.2}, {"champion": {}}, False, None),
+        (DRIFT, {"drift_share": 0.6}, {"champion": {}}, False, 0.6),
+    ],
+)
+def test_rules(rule: Rule, challenger: dict, others: dict, passed: bool, value: float | None) -> None:
+    (result,) = apply_policy(Policy(rules=(rule,)), challenger, others)
+    assert result.passed is passed
+    assert result.value == (pytest.approx(value, nan_ok=True) if value is not None else None)
+    assert rule.metric in result.detail or "no champion" in result.detail
