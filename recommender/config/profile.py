@@ -12,7 +12,7 @@ from recommender.columns import CANONICAL_TYPES, ITEM_ID, TS, USER_ID, ColumnTyp
 class Section(BaseModel):
     """Base of every section: immutable, and a misspelt key is an error."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 class Words(Section):
@@ -29,8 +29,11 @@ class ColumnSource(Section):
     """Where one canonical column comes from: a source column, or a DuckDB SQL expression over them."""
 
     column: str | None = None
+    """The source's column."""
     sql: str | None = None
+    """A DuckDB expression over the source's columns, instead."""
     type: ColumnType | None = None
+    """Known for the canonical names; text for others."""
     unit: Literal["iso", "seconds", "milliseconds"] = "iso"
     """How a time is written: ISO text or a native timestamp, or an epoch count. UTC."""
     min: float | None = None
@@ -53,7 +56,11 @@ class Source(Section):
     format: Literal["csv", "parquet"] | None = None
     """Taken from the file's ending when absent."""
     delimiter: str = ","
+    """Of CSV files."""
     columns: dict[str, ColumnSource]
+    """Canonical name to the source's column, or to a ColumnSource. Besides the required ids and `ts`, these names
+    have a meaning: event_type, weight; country, age, age_band, gender, registered; title, creator, category, year,
+    duration. Any other name is an attribute of your own."""
     limit: Annotated[int, Field(gt=0)] | None = None
     """Read at most this many rows, for quick runs."""
 
@@ -86,6 +93,7 @@ class SyntheticWorld(Section):
     days: Annotated[int, Field(ge=30)] = 240
     last_day: date = date(2026, 3, 31)
     events_per_user: Annotated[float, Field(gt=0)] = 55.0
+    """Of a user who was there from the first day, on the median."""
     seed: int = 7
 
 
@@ -95,12 +103,14 @@ class Quality(Section):
     expectations: Path | None = None
     """A folder with suites to use instead of the shipped ones."""
     max_rejected_share: Annotated[float, Field(ge=0, le=1)] = 0.05
+    """Of the night's event rows; with more in quarantine the night stops."""
 
 
 class Features(Section):
     """Which features exist. The order here is the order everywhere else."""
 
     windows_days: tuple[Annotated[int, Field(gt=0)], ...] = (7, 30, 90)
+    """Windows that error messages suggest; a feature may name any other."""
     snapshot_every_days: Annotated[int, Field(gt=0)] = 7
     """Distance of the past snapshots that training rows are joined to."""
     user: tuple[str, ...] = (
@@ -114,6 +124,8 @@ class Features(Section):
         "days_since_last_event",
         "tenure_days",
     )
+    """Measures (`events_30d`, `active_days_90d`, `events_total`, `creators_total`, `categories_total`,
+    `days_since_last_event`, `tenure_days`) and columns of the users table."""
     item: tuple[str, ...] = (
         "events_7d",
         "events_30d",
@@ -126,6 +138,8 @@ class Features(Section):
         "creator",
         "category",
     )
+    """Measures (`events_30d`, `events_total`, `users_total`, `days_since_last_event`, `days_since_first_event`,
+    `creator_events_90d`) and columns of the items table."""
 
 
 class TwoTower(Section):
@@ -146,6 +160,8 @@ class TwoTower(Section):
     batch_size: Annotated[int, Field(ge=2)] = 2048
     learning_rate: Annotated[float, Field(gt=0)] = 3e-3
     weight_decay: Annotated[float, Field(ge=0)] = 1e-2
+    averaging: Annotated[float, Field(ge=0, lt=1)] = 0.998
+    """Share of the running average of the weights that each step keeps; the average is what is kept in the end."""
     max_epochs: Annotated[int, Field(ge=1)] = 20
     patience: Annotated[int, Field(ge=1)] = 3
     """Epochs without a better validation recall before training stops."""
@@ -154,6 +170,8 @@ class TwoTower(Section):
 
 
 class Training(Section):
+    """What a model is trained on, and how."""
+
     window_days: Annotated[int, Field(gt=0)] = 730
     """Events older than this serve as history only, not as training rows."""
     validation_days: Annotated[int, Field(gt=0)] = 14
@@ -161,49 +179,68 @@ class Training(Section):
     refit: bool = True
     """Fit a promoted model once more on everything up to `ds` before it is published."""
     seed: int = 17
+    """The same seed, data and number of threads give the same model."""
     threads: Annotated[int, Field(gt=0)] | None = None
+    """CPU threads; PyTorch's own choice when absent."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
 
 
 class Evaluation(Section):
+    """What a candidate is judged on."""
+
     holdout_days: Annotated[int, Field(gt=0)] = 28
     """Last days up to `ds` that a candidate never sees before it is judged."""
     k: tuple[Annotated[int, Field(gt=0)], ...] = (10, 20)
+    """List lengths at which metrics are computed; 20 is always among them."""
 
 
 class Gate(Section):
+    """What a candidate must show before it serves."""
+
     policy: Path | None = None
     """A policy file to use instead of the shipped `policies/default.yaml`."""
 
 
 class Publish(Section):
+    """What readers get."""
+
     top_k: Annotated[int, Field(ge=1)] = 100
+    """Recommendations a user."""
     similar_k: Annotated[int, Field(ge=1)] = 50
+    """Similar items an item."""
     keep: Annotated[int, Field(ge=1)] = 5
     """Publications kept for rollback, the live one among them."""
     segments: tuple[str, ...] = ()
     """User columns that make up a segment, most telling first; the last ones are given up first."""
     min_segment_users: Annotated[int, Field(ge=1)] = 20
-    min_overlap: Annotated[float, Field(ge=0, le=1)] = 0.0
-    """Refuse a publication that shares less than this of the live lists' items, averaged over users."""
+    """Active users a segment needs to have a list of its own."""
 
 
 class Schedule(Section):
+    """When nights run."""
+
     cron: str | None = "0 2 * * *"
+    """When a night runs, in UTC, on the day after; null: only by hand."""
     start_date: date = date(2026, 1, 1)
     """The first night. The first run takes in everything up to its end."""
     end_date: date | None = None
+    """The last night, for data that ends."""
 
 
 class Profile(Section):
     """One domain: its files, features, model, gate and publication."""
 
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
+    """Also the name of its folder under RECOMMENDER_HOME."""
     words: Words = Words()
     events: Source
+    """Needs columns user_id, item_id and ts."""
     users: Source | None = None
+    """Needs column user_id; without it whoever has an event is a user."""
     items: Source
+    """Needs column item_id."""
     synthetic: SyntheticWorld | None = None
+    """Generate the source files instead of reading a folder of yours."""
     quality: Quality = Quality()
     features: Features = Features()
     model: TwoTower = TwoTower()

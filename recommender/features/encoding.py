@@ -97,7 +97,7 @@ class FeatureEncoder:
         TrainingError
             A feature the encoder was fitted with is not a column of `frame`.
         """
-        _require(frame, [part.name for part in (*self.numeric, *self.categorical)])
+        _require(frame, [*(part.name for part in self.numeric), *(part.name for part in self.categorical)])
         numbers = np.zeros((len(frame), self.numeric_width), np.float32)
         for column, statistics in enumerate(self.numeric):
             values = _plausible(frame[statistics.name], statistics.skewed)
@@ -161,7 +161,7 @@ def _vocabulary(column: pd.Series, name: str, min_count: int) -> Vocabulary:
 
 def _indices(column: pd.Series, vocabulary: Vocabulary) -> npt.NDArray[np.int32]:
     missing = column.isna().to_numpy()
-    found = pd.Index(vocabulary.values, dtype=object).get_indexer(column.astype(str))
+    found = pd.Index(vocabulary.values, dtype=object).get_indexer(pd.Index(column.astype(str), dtype=object))
     indices: npt.NDArray[np.int32] = np.where(found < 0, OTHER, found + FIRST_NAMED).astype(np.int32)
     indices[missing] = UNKNOWN
     return indices

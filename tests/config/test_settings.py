@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from recommender.config.policy import DEFAULT_POLICY, load_policy
+from recommender.config.reference import reference
 from recommender.config.settings import PROFILES, load_settings, nights, parse_ds, select
 from recommender.errors import ConfigError, SourceError
 from recommender.features.definitions import declared_features
@@ -118,3 +119,8 @@ def test_the_shipped_policy_is_valid() -> None:
     assert len(load_policy(DEFAULT_POLICY).rules) >= 4
     with pytest.raises(ConfigError, match="does not exist"):
         load_policy(Path("/nowhere.yaml"))
+
+
+def test_the_committed_reference_is_the_one_the_sections_make() -> None:
+    committed = Path(__file__).parents[2] / "docs" / "profile.md"
+    assert committed.read_text() == reference(), "run `python -m recommender.config.reference > docs/profile.md`"

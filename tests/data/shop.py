@@ -50,7 +50,9 @@ sofa,Sofa,oak,soft,
 FIRST = date(2020, 1, 2)
 
 
-def write_shop(folder: Path, *, events: str = EVENTS, users: str = USERS, items: str = ITEMS, profile: str = PROFILE) -> Settings:
+def write_shop(
+    folder: Path, *, events: str = EVENTS, users: str = USERS, items: str = ITEMS, profile: str = PROFILE
+) -> Settings:
     """Write the files and return settings that read them; RECOMMENDER_HOME must be set."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in (("events.csv", events), ("users.csv", users), ("items.csv", items), ("shop.yaml", profile)):

@@ -56,7 +56,11 @@ def test_literal_values(shop: Settings) -> None:
     users = {ds: lake.read("user_features", ds).set_index("user_id") for ds in (D1, D2, D8)}
     assert users[D2]["event_timestamp"].unique() == [pd.Timestamp("2020-01-03")]
     ann = {ds: users[ds].loc["ann"] for ds in users}
-    assert [ann[ds]["events_7d"] for ds in users] == [2, 3, 1]  # a week after the first day, only the second is in the window
+    assert [ann[ds]["events_7d"] for ds in users] == [
+        2,
+        3,
+        1,
+    ]  # a week after the first day, only the second is in the window
     assert [ann[ds]["events_total"] for ds in users] == [2, 3, 3]
     assert [ann[ds]["active_days_30d"] for ds in users] == [1, 2, 2]
     assert [ann[ds]["creators_total"] for ds in users] == [1, 2, 2]

@@ -21,7 +21,9 @@ from tests.publishing.contents import MODEL, made
 NIGHTS = [date(2020, 1, day) for day in range(1, 10)]
 
 
-def release(settings: Settings, night: date, mark: str, content: Content | None = None, keep: int = 5) -> tuple[int, str]:
+def release(
+    settings: Settings, night: date, mark: str, content: Content | None = None, keep: int = 5
+) -> tuple[int, str]:
     with connect(settings, autocommit=True) as connection:
         return publish(connection, night, MODEL, mark, lambda: content or made(mark), keep)
 
@@ -50,9 +52,14 @@ def test_what_was_published_is_what_is_read(world: Settings) -> None:
     assert len(ask(world, "select * from reco.recommend(null)")) == 10
     assert len(ask(world, "select * from reco.recommend('user-1', 1000)")) == 10
     assert ask(world, "select * from reco.recommend('user-1', -1)") == []
-    assert ask(world, "select rank, item_id from reco.similar_items('a-item-5', 2)") == [(1, "a-item-0"), (2, "a-item-1")]
+    assert ask(world, "select rank, item_id from reco.similar_items('a-item-5', 2)") == [
+        (1, "a-item-0"),
+        (2, "a-item-1"),
+    ]
     assert ask(world, "select * from reco.similar_items('unknown')") == []
-    view = ask(world, "select item_id, score, publication_id from reco.recommendations where user_id = 'user-1' order by rank")
+    view = ask(
+        world, "select item_id, score, publication_id from reco.recommendations where user_id = 'user-1' order by rank"
+    )
     assert view[0] == ("a-item-9", 1.0, 1)
     assert ask(world, "select count(*) from reco.recommendations") == [(200,)]
 
@@ -60,7 +67,12 @@ def test_what_was_published_is_what_is_read(world: Settings) -> None:
 def test_search_forgives_case_accents_and_typos(world: Settings) -> None:
     content = made("a", k=4)
     titles = np.array(["Bohemian Rhapsody", "Déjà Vu", "Rhapsody in Blue", "Blue Monday"], object)
-    release(world, NIGHTS[0], "a", replace(content, titles=titles, creators=np.array(["Queen", None, "Gershwin", None], object)))
+    release(
+        world,
+        NIGHTS[0],
+        "a",
+        replace(content, titles=titles, creators=np.array(["Queen", None, "Gershwin", None], object)),
+    )
     for query, expected in {
         "quen bohemian rapsody": "Bohemian Rhapsody",
         "DEJA  VU": "Déjà Vu",
@@ -159,7 +171,9 @@ def test_a_reader_never_sees_an_empty_or_mixed_answer(world: Settings) -> None:
             connection.execute("set role reco_reader")
             while not stop.is_set():
                 listed = connection.execute("select item_id from reco.recommend('user-3', 10)").fetchall()
-                viewed = connection.execute("select item_id from reco.recommendations where user_id = 'user-4'").fetchall()
+                viewed = connection.execute(
+                    "select item_id from reco.recommendations where user_id = 'user-4'"
+                ).fetchall()
                 live = connection.execute("select count(distinct publication_id) from reco.recommendations").fetchone()
                 for rows in (listed, viewed):
                     if len(rows) != 10 or len({row[0].split("-")[0] for row in rows}) != 1:

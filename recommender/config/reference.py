@@ -1,0 +1,82 @@
+"""The reference of everything a profile may say, made from the sections themselves: `docs/profile.md`.
+
+python -m recommender.config.reference > docs/profile.md
+"""
+
+import sys
+from typing import Any
+
+from pydantic.fields import FieldInfo
+
+from recommender.config.profile import Profile, Section
+
+_INTRODUCTION = """# What a profile may say
+
+Made by `python -m recommender.config.reference`. Every key can also be set by a variable, such as
+`RECOMMENDER__TRAINING__SEED=3`. A key that is not listed here is refused.
+"""
+
+
+def reference() -> str:
+    """The whole reference as Markdown."""
+    keys: dict[type[Section], list[str]] = {}
+    _collect(Profile, keys)
+    parts = [_INTRODUCTION, *_table(Profile, "the profile itself")]
+    for section, names in keys.items():
+        parts += _table(section, ", ".join(f"`{name}`" for name in names))
+    return "\n".join(parts).rstrip() + "\n"
+
+
+def _collect(section: type[Section], keys: dict[type[Section], list[str]]) -> None:
+    """Every section below, with the keys that hold it."""
+    for key, field in section.model_fields.items():
+        inner = _inner(field)
+        if inner is not None:
+            names = keys.setdefault(inner, [])
+            if key not in names:
+                names.append(key)
+            _collect(inner, keys)
+
+
+def _table(section: type[Section], name: str) -> list[str]:
+    lines = [
+        f"## {name}",
+        "",
+        _one_line(section.__doc__ or ""),
+        "",
+        "| key | default | meaning |",
+        "| --- | --- | --- |",
+    ]
+    for key, field in section.model_fields.items():
+        lines.append(f"| `{key}` | {_default(field)} | {_one_line(field.description or _about(field))} |")
+    return [*lines, ""]
+
+
+def _inner(field: FieldInfo) -> type[Section] | None:
+    """The section a key holds, directly, optionally, or as the values of a mapping."""
+    candidates: list[Any] = [field.annotation, *getattr(field.annotation, "__args__", ())]
+    return next((kind for kind in candidates if isinstance(kind, type) and issubclass(kind, Section)), None)
+
+
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "required"
+    value = field.default
+    if isinstance(value, Section):
+        return "see below"
+    if isinstance(value, tuple):
+        return f"`[{', '.join(map(str, value))}]`"
+    return "none" if value is None else f"`{value}`"
+
+
+def _about(field: FieldInfo) -> str:
+    inner = _inner(field)
+    return "" if inner is None else (inner.__doc__ or "").partition("\n")[0]
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")
+
+
+if __name__ == "__main__":
+    sys.stdout.write(reference())
