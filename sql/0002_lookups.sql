@@ -85,6 +85,7 @@ begin
         from reco.search_postings s, unnest(s.labels) as label
         where s.publication_id = live and s.trigram = any (wanted)
         group by label
+        having count(*) >= 0.3 * cardinality(wanted)    -- less is an accident: a shared first letter
         order by shared desc, label
         limit 200 + greatest(coalesce(k, 10), 0)
     ), scored as (

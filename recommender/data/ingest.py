@@ -19,6 +19,8 @@ from recommender.errors import DataQualityError, SourceError
 from recommender.progress import Progress, quiet
 from recommender.storage.lake import Lake
 
+_OLDEST_EVENT = "1990-01-01"
+"""Earlier times are typing errors and unset clocks."""
 BOOTSTRAP = "bootstrap"
 _AGE_BAND_SQL = f"""case when {AGE} < 18 then 'under 18' when {AGE} < 25 then '18-24' when {AGE} < 35 then '25-34'
     when {AGE} < 45 then '35-44' when {AGE} < 55 then '45-54' when {AGE} is not null then '55+' end"""
@@ -167,6 +169,7 @@ def _events(
             select *, case when {USER_ID} is null then 'missing {USER_ID}'
                            when {ITEM_ID} is null then 'missing {ITEM_ID}'
                            when {TS} is null then 'unreadable {TS}'
+                           when {TS} < '{_OLDEST_EVENT}' then 'implausible {TS}'
                            when {ITEM_ID} not in (select {ITEM_ID} from known_items) then 'unknown item'
                            when not ({known_user}) then 'unknown user'
                            when row_number() over (

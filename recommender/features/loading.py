@@ -2,11 +2,11 @@
 
 import hashlib
 from datetime import date, timedelta
+from typing import TYPE_CHECKING
 
 import duckdb
 import numpy as np
 import pandas as pd
-from feast import FeatureStore
 from scipy import sparse
 
 from recommender.columns import EVENT_TIMESTAMP, ITEM_ID, TS, USER_ID, WEIGHT
@@ -15,8 +15,10 @@ from recommender.data.dataset import Dataset, TrainingRows, Truth, night_end
 from recommender.errors import NotReadyError
 from recommender.features.definitions import Entity, declared_features
 from recommender.features.snapshots import KEYS, snapshot_table
-from recommender.features.store import historical_features
 from recommender.storage.lake import Lake
+
+if TYPE_CHECKING:
+    from feast import FeatureStore
 
 
 def load_dataset(lake: Lake, profile: Profile, ds: date, known: date) -> Dataset:
@@ -50,8 +52,10 @@ def load_dataset(lake: Lake, profile: Profile, ds: date, known: date) -> Dataset
     )
 
 
-def training_rows(store: FeatureStore, profile: Profile, dataset: Dataset) -> TrainingRows:
+def training_rows(store: "FeatureStore", profile: Profile, dataset: Dataset) -> TrainingRows:
     """Positive examples of the training window, each with the features known before it happened."""
+    from recommender.features.store import historical_features  # Feast takes seconds: only training needs it
+
     oldest = dataset.until - profile.training.window_days * 86_400
     event = np.flatnonzero(dataset.ts >= oldest)
     entity_rows = pd.DataFrame(

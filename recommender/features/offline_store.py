@@ -129,13 +129,13 @@ class _Query(RetrievalJob):
         self._full_feature_names = full_feature_names
         self._metadata = metadata
 
-    def _to_arrow_internal(self, timeout: int | None = None) -> pa.Table:  # noqa: ARG002  Feast's signature
+    def _to_arrow_internal(self, timeout: int | None = None) -> pa.Table:
         with duckdb.connect() as connection:
             connection.execute("set timezone = 'UTC'")
             for name, frame in self._frames.items():
                 connection.register(name, frame)
             found: pa.Table = connection.sql(self._query, params=self._parameters).to_arrow_table()
-        return found.combine_chunks()  # Feast writes only a table's first chunk to the online store
+        return found
 
     def _to_df_internal(self, timeout: int | None = None) -> pd.DataFrame:
         frame: pd.DataFrame = self._to_arrow_internal(timeout).to_pandas()

@@ -4,9 +4,9 @@ import hashlib
 import json
 from dataclasses import dataclass
 from datetime import date
+from typing import TYPE_CHECKING
 
 import psycopg
-from feast import FeatureStore
 
 from recommender.config.settings import Settings
 from recommender.data.split import Split
@@ -19,6 +19,9 @@ from recommender.progress import Progress
 from recommender.storage import registry
 from recommender.storage.artifacts import checksum, verify, writing
 from recommender.storage.lake import Lake
+
+if TYPE_CHECKING:
+    from feast import FeatureStore
 
 RECIPE = 1
 """Raised when the training code changes what the same data and configuration give."""
@@ -36,7 +39,7 @@ class Trained:
 
 
 def train_candidate(
-    settings: Settings, ds: date, store: FeatureStore, connection: psycopg.Connection, progress: Progress
+    settings: Settings, ds: date, store: "FeatureStore", connection: psycopg.Connection, progress: Progress
 ) -> Trained:
     """Fit the profile's model on what was known before the holdout; register it as a candidate.
 
@@ -78,7 +81,7 @@ def train_candidate(
 
 
 def refit_champion(
-    settings: Settings, ds: date, store: FeatureStore, connection: psycopg.Connection, progress: Progress
+    settings: Settings, ds: date, store: "FeatureStore", connection: psycopg.Connection, progress: Progress
 ) -> Trained | None:
     """Fit a champion promoted tonight once more, on everything up to `ds`, for as long as its judged fit took.
 

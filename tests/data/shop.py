@@ -33,6 +33,7 @@ eve,lamp,2020-01-02T14:00:00Z
 ,lamp,2020-01-02T15:00:00Z
 ann,,2020-01-02T15:00:00Z
 ann,rug,yesterday
+ann,lamp,1956-11-01T00:00:00Z
 ann,sofa,2020-01-03T00:00:00Z
 """
 USERS = """id,land,age

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -33,7 +34,7 @@ def lists(settings: Settings) -> list[tuple[Any, ...]]:
 
 
 def command(stage: str) -> list[str]:
-    return [sys.executable, "-m", "recommender.cli", "run", stage, "--ds", str(FIRST)]
+    return [str(Path(sys.executable).parent / "recommender"), "run", stage, "--ds", str(FIRST)]
 
 
 def killed(stage: str, environment: dict[str, str]) -> bool:

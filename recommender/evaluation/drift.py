@@ -1,0 +1,152 @@
+"""Drift of features between two snapshots, by Evidently: a report for people, figures for the gate.
+
+Two samples of a column are compared by the population stability index (PSI): 0 for equal distributions, above 0.1
+for a moderate shift (Siddiqi, Credit Risk Scorecards, 2006). Two small samples of one table differ by chance too: of
+categories the PSI then has (1/n + 1/m) times a chi-square distribution (Yurdakul, Statistical Properties of the
+Population Stability Index, 2018), whose 99 % quantile raises the threshold; numbers take the Kolmogorov-Smirnov test.
+"""
+
+import json
+import math
+import os
+import uuid
+import warnings
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from scipy.stats import chi2
+
+from recommender.features.definitions import Feature
+
+_SAMPLE_ROWS = 20_000
+_PSI_SHIFT = 0.1
+_CHANCE = 0.01
+"""How often a column of two small samples of one table may pass for drift."""
+_SMALL_ROWS = 1_000
+_LEAST_ROWS = 30
+"""Fewer known values than this say nothing about a distribution."""
+_MISSING_SHIFT = 0.1
+"""A change of the share of missing values by more than this, and than chance, is drift whatever the rest does."""
+_COMMON_CATEGORIES = 30
+"""Categories compared by name; the rest count as one, since a distance over many rare values is noise."""
+_COMMON_ROWS = 10
+"""Rows of both tables that make a category common: five expected in each (Cochran, 1954)."""
+_SEED = 17
+_MISSING, _OTHER = "(missing)", "(other)"
+
+
+@dataclass(frozen=True)
+class ColumnDrift:
+    """How one feature moved."""
+
+    score: float
+    """PSI, or the p-value of a test, or the change of the share of missing values; `method` says which."""
+    method: str
+    drifted: bool
+
+
+@dataclass(frozen=True)
+class DriftReport:
+    """What moved between two snapshots."""
+
+    drifted: list[str]
+    share: float
+    """Of the features, 0 to 1."""
+    columns: dict[str, ColumnDrift] = field(default_factory=dict)
+    reference_rows: int = 0
+    """Rows compared, after sampling."""
+    current_rows: int = 0
+
+
+def feature_drift(reference: pd.DataFrame, current: pd.DataFrame, features: list[Feature], html: Path) -> DriftReport:
+    """Compare every feature's distribution and write the report for people to `html`, one self-contained file.
+
+    Skewed features are compared on a log scale, as models read them. A feature that one frame lacks counts as
+    missing there. Large frames are sampled with a fixed seed. The report shows distributions, no row.
+    """
+    first, second = _sampled(reference, features), _sampled(current, features)
+    shifts = {feature.name: abs(_missing(first[feature.name]) - _missing(second[feature.name])) for feature in features}
+    compared = [
+        feature for feature in features if min(first[feature.name].count(), second[feature.name].count()) >= _LEAST_ROWS
+    ]
+    scores = _compare(first, second, compared, html)
+    # two standard errors of a share of one half: what two small samples of the same table may differ by
+    chance = math.sqrt(1 / max(1, len(first)) + 1 / max(1, len(second)))
+    bound = max(_MISSING_SHIFT, chance)
+    columns = {
+        name: ColumnDrift(shift, "change of the missing share", shift > bound)
+        if shift > bound or name not in scores
+        else scores[name]
+        for name, shift in shifts.items()
+    }
+    drifted = [name for name, column in columns.items() if column.drifted]
+    return DriftReport(drifted, len(drifted) / max(1, len(columns)), columns, len(first), len(second))
+
+
+def _sampled(frame: pd.DataFrame, features: list[Feature]) -> pd.DataFrame:
+    """The features' columns of at most so many rows, skewed ones on a log scale."""
+    rows = frame.sample(_SAMPLE_ROWS, random_state=_SEED) if len(frame) > _SAMPLE_ROWS else frame
+    columns: dict[str, pd.Series] = {}
+    for feature in features:
+        values = rows[feature.name] if feature.name in rows else pd.Series(np.nan, index=rows.index)
+        if feature.kind == "categorical":
+            columns[feature.name] = values.astype(object)
+        else:
+            numbers = pd.to_numeric(values).astype("float64")
+            columns[feature.name] = numbers.clip(lower=0).map(math.log1p) if feature.skewed else numbers
+    return pd.DataFrame(columns, index=rows.index)
+
+
+def _missing(values: pd.Series) -> float:
+    return float(values.isna().mean()) if len(values) else 1.0
+
+
+def _compare(first: pd.DataFrame, second: pd.DataFrame, features: list[Feature], html: Path) -> dict[str, ColumnDrift]:
+    """Evidently's verdict on every column, and its report."""
+    html.parent.mkdir(parents=True, exist_ok=True)
+    scratch = html.with_name(f".{html.stem}-{uuid.uuid4().hex}.html")
+    numbers = [feature.name for feature in features if feature.kind == "numeric"]
+    categories = [feature.name for feature in features if feature.kind == "categorical"]
+    if not features:
+        scratch.write_text("<!doctype html><title>Drift</title><p>No feature has enough values in both snapshots.</p>")
+        scratch.replace(html)
+        return {}
+    tests = {name: "ks" if min(first[name].count(), second[name].count()) < _SMALL_ROWS else "psi" for name in numbers}
+    thresholds = {name: _CHANCE if test == "ks" else _PSI_SHIFT for name, test in tests.items()}
+    frames = [frame[numbers + categories].copy() for frame in (first, second)]
+    for name in categories:
+        counts = pd.concat([frame[name] for frame in frames]).value_counts()
+        common = counts[counts >= _COMMON_ROWS].index[:_COMMON_CATEGORIES]
+        for frame in frames:
+            known = frame[name].where(frame[name].isin(common) | frame[name].isna(), _OTHER)
+            frame[name] = known.fillna(_MISSING).astype(str)
+        freedom = max(1, pd.concat([frame[name] for frame in frames]).nunique() - 1)
+        chance = chi2.ppf(1 - _CHANCE, freedom) * sum(1 / len(frame) for frame in frames)
+        tests[name], thresholds[name] = "psi", max(_PSI_SHIFT, chance)
+    os.environ.setdefault("DO_NOT_TRACK", "1")
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")  # of its plotting and of empty bins
+        from evidently import DataDefinition, Dataset, Report  # takes seconds, and nobody else needs it
+        from evidently.presets import DataDriftPreset
+
+        definition = DataDefinition(numerical_columns=numbers, categorical_columns=categories)
+        before, after = (Dataset.from_pandas(frame, data_definition=definition) for frame in frames)
+        preset = DataDriftPreset(per_column_method=tests, per_column_threshold=thresholds)
+        snapshot = Report([preset], include_tests=True).run(current_data=after, reference_data=before)
+        content = json.loads(snapshot.json())
+        snapshot.save_html(str(scratch))
+    scratch.replace(html)
+    drifted = {
+        test["metric_config"]["params"]["column"]: test["status"] == "FAIL"
+        for test in content["tests"]
+        if test["id"] == "drift"
+    }
+    return {
+        metric["config"]["column"]: ColumnDrift(
+            float(metric["value"]), metric["config"]["method"], drifted[metric["config"]["column"]]
+        )
+        for metric in content["metrics"]
+        if "column" in metric["config"]
+    }

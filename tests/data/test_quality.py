@@ -1,0 +1,281 @@
+"""The shipped suites on good and bad tables, a profile's own suites, and what Data Docs show and don't."""
+
+import logging
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from recommender.config.profile import Profile
+from recommender.config.settings import Settings
+from recommender.data import data_docs
+from recommender.data.quality import CheckResult, check, validate
+from recommender.errors import ConfigError, DataQualityError
+
+DS = date(2026, 1, 10)
+
+
+def make_settings(folder: Path, suites: str | None = None) -> Settings:
+    profile = Profile.model_validate(
+        {
+            "name": "small",
+            "events": {"path": "e.csv", "columns": {"user_id": "u", "item_id": "i", "ts": "t"}},
+            "items": {"path": "i.csv", "columns": {"item_id": "i"}},
+            "quality": {"expectations": suites, "max_rejected_share": 0.02},
+        }
+    )
+    return Settings(profile, folder / "small.yaml", folder, folder / "home", None)
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return make_settings(tmp_path)
+
+
+def own_suite(folder: Path, text: str, table: str = "items") -> Settings:
+    """Settings whose profile brings its own file for one table."""
+    (folder / "own").mkdir(exist_ok=True)
+    (folder / "own" / f"{table}.yaml").write_text(text, encoding="utf-8")
+    return make_settings(folder, "own")
+
+
+def good(table: str) -> pd.DataFrame:
+    end = pd.Timestamp("2026-01-11").as_unit("us")
+    frames = {
+        "events": {
+            "user_id": ["ann", "ann", "bob"],
+            "item_id": ["1", "2", "1"],
+            "ts": pd.to_datetime(["2025-12-31", "2026-01-10 23:59:59", "1990-01-01"], format="ISO8601").as_unit("us"),
+            "event_type": ["play"] * 3,
+            "weight": pd.Series([1, 0, 2.5], dtype="float32"),
+        },
+        "users": {
+            "user_id": ["ann", "bob", "cyd"],
+            "age": [31, None, 120],
+            "country": ["PT", "PT", None],
+            "registered": pd.to_datetime(["2020-01-01", None, "2026-01-10"]),
+        },
+        "items": {"item_id": ["1", "2"], "title": ["One", "Two"], "year": pd.Series([1999, None], dtype="Int64")},
+        "user_features": {
+            "user_id": ["ann", "bob"],
+            "event_timestamp": [end, end],
+            "events_14d": pd.Series([3, 0], dtype="float32"),
+            "events_total": pd.Series([3, None], dtype="float32"),
+            "tenure_days": pd.Series([9, None], dtype="float32"),
+            "country": ["PT", None],
+        },
+        "item_features": {
+            "item_id": ["1", "2"],
+            "event_timestamp": [end, end],
+            "creator_events_90d": pd.Series([3, 0], dtype="float32"),
+            "days_since_last_event": pd.Series([0, None], dtype="float32"),
+        },
+        "batch": {
+            "rows_read": [100],
+            "rows_kept": [99],
+            "rows_rejected": [1],
+            "rejected_share": [0.01],
+            "undatable": [0],
+        },
+    }
+    return pd.DataFrame(frames[table])
+
+
+def changed(table: str, row: int, **values: Any) -> pd.DataFrame:
+    frame = good(table)
+    for name, value in values.items():
+        frame.loc[row, name] = value
+    return frame
+
+
+TABLES = ["events", "users", "items", "user_features", "item_features", "batch"]
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_good_tables_pass_the_shipped_suites(table: str, settings: Settings) -> None:
+    results = validate(table, good(table), DS, settings)
+    assert results
+    assert all(result.success for result in results)
+    assert all(result.table == table and result.detail for result in results)
+
+
+def test_a_quiet_night_without_events_passes(settings: Settings) -> None:
+    validate("events", good("events").head(0), DS, settings)
+
+
+@pytest.mark.parametrize(
+    ("table", "frame", "words"),
+    [
+        (
+            "events",
+            changed("events", 1, ts=datetime(1956, 11, 1)),
+            ["less than 2026-01-11", "1 of 3 rows, e.g. 1956-11-01"],
+        ),
+        ("events", changed("events", 1, ts=datetime(2026, 1, 11)), ["less than 2026-01-11", "e.g. 2026-01-11"]),
+        (
+            "events",
+            changed("events", 0, weight=-2, item_id=None),
+            ["item_id", "weight", "e.g. -2", "failed 2 expectations"],
+        ),
+        ("events", changed("events", 0, item_id=""), ["characters long", "e.g. ''"]),
+        ("events", good("events").drop(columns="ts"), ["column ts is missing"]),
+        ("events", good("events").assign(ts="yesterday"), ["ts values must be"]),
+        ("users", changed("users", 1, user_id="ann"), ["user_id values must be unique (2 of 3 rows)"]),
+        ("users", changed("users", 1, age=130), ["less than or equal to 120 (1 of 3 rows)"]),
+        ("users", good("users").head(0), ["greater than or equal to 1 rows (found 0)"]),
+        ("items", changed("items", 1, item_id="1"), ["must be unique (2 of 2 rows, e.g. 1)"]),
+        ("user_features", changed("user_features", 0, events_14d=-1), ["events_14d", "(1 of 2 rows)"]),
+        ("user_features", changed("user_features", 1, event_timestamp=datetime(2026, 1, 10)), ["event_timestamp"]),
+        ("item_features", changed("item_features", 0, creator_events_90d=-1), ["creator_events_90d"]),
+        ("batch", changed("batch", 0, rejected_share=0.0731), ["less than or equal to 0.02", "0.0731"]),
+    ],
+)
+def test_a_bad_table_fails_with_one_clear_line(
+    table: str, frame: pd.DataFrame, words: list[str], settings: Settings
+) -> None:
+    with pytest.raises(DataQualityError) as caught:
+        validate(table, frame, DS, settings)
+    message = str(caught.value)
+    assert message.startswith(f"{table} for 2026-01-10 failed ")
+    assert "\n" not in message
+    for word in words:
+        assert word in message
+    assert (settings.data_docs / "index.html").is_file()
+
+
+def test_a_warning_is_logged_and_does_not_stop(settings: Settings, caplog: pytest.LogCaptureFixture) -> None:
+    results = validate("items", changed("items", 0, title=None), DS, settings)
+    assert [result.severity for result in results if not result.success] == ["warn"]
+    assert "items for 2026-01-10: title values must not be null" in caplog.text
+
+
+def test_results_come_in_the_order_of_the_suite(settings: Settings) -> None:
+    results = check("batch", good("batch"), DS, settings)
+    assert results[0] == CheckResult(
+        table="batch",
+        expectation="expect_column_values_to_be_between",
+        column="rejected_share",
+        severity="fail",
+        success=True,
+        observed="0 of 1 rows",
+        detail="rejected_share values must be less than or equal to 0.02",
+    )
+    assert [result.column for result in results] == ["rejected_share", "rows_read", None]
+
+
+@pytest.mark.parametrize("age", [4711, "zebra-stripes"])  # out of range, and not a number at all
+def test_personal_values_appear_nowhere(
+    age: object, settings: Settings, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    users = good("users").astype({"age": object})
+    users["age"] = [age, age, age]
+    users.loc[1:2, "user_id"] = "a-very-private-id"
+    events = changed("events", 0, user_id="a-very-private-id" * 20)
+    features = pd.concat([good("user_features")] * 2).assign(user_id="a-very-private-id", country="Atlantis")
+    messages = []
+    for table, frame in {"users": users, "events": events, "user_features": features}.items():
+        with pytest.raises(DataQualityError) as caught:
+            validate(table, frame, DS, settings)
+        messages.append(str(caught.value))
+    written = [path.read_text(encoding="utf-8", errors="ignore") for path in settings.world.rglob("*.[hj]*")]
+    assert len(written) > 5
+    for text in [*messages, *written, caplog.text, *capfd.readouterr()]:
+        assert "a-very-private-id" not in text
+        assert "zebra-stripes" not in text
+        assert "Atlantis" not in text
+    assert not any("4711" in text for text in messages)
+    assert not any(">4711<" in text or " 4711" in text for text in written)
+
+
+def test_data_docs_hold_the_last_nights_once_each(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(data_docs, "_NIGHTS", 2)
+    for night in (8, 9, 10, 10):
+        frame = good("batch").assign(rows_read=night * 1_000)
+        validate("batch", frame, date(2026, 1, night), settings)
+    pages = sorted(
+        path.relative_to(settings.data_docs).parts[2] for path in settings.data_docs.rglob("validations/**/*.html")
+    )
+    assert pages == ["2026-01-09", "2026-01-10"]
+    index = (settings.data_docs / "index.html").read_text(encoding="utf-8")
+    assert "2026-01-09" in index
+    assert "2026-01-10" in index
+    assert "2026-01-08" not in index
+
+
+def test_looking_at_data_docs_is_reported_to_nobody(settings: Settings) -> None:
+    validate("events", good("events"), DS, settings)
+    for page in settings.data_docs.rglob("*.html"):
+        assert "great-expectations-web-assets" not in page.read_text(encoding="utf-8")
+
+
+def test_great_expectations_is_quiet(
+    settings: Settings, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    caplog.set_level(logging.INFO)
+    validate("events", good("events"), DS, settings)
+    assert [record.getMessage() for record in caplog.records if record.name.startswith("great_")] == []
+    assert "".join(capfd.readouterr()) == ""
+
+
+def test_a_profile_brings_its_own_suite_for_one_table(tmp_path: Path) -> None:
+    settings = own_suite(
+        tmp_path,
+        """
+        - {expect: expect_column_values_to_be_in_set, column: title, value_set: [One], severity: warn}
+        - {expect: expect_column_values_to_not_be_null, column: composer, optional: true}
+        - {expect: expect_compound_columns_to_be_unique, column_list: [item_id, title]}
+        - {expect: expect_column_values_to_be_between, column: "y*r", max_value: 2000}
+        - {expect: expect_column_pair_values_a_to_be_greater_than_b, column_A: year, column_B: born, optional: true}
+        """,
+    )
+    results = check("items", good("items"), DS, settings)
+    assert [(result.column, result.success) for result in results] == [("title", False), (None, True), ("year", True)]
+    assert len(check("batch", good("batch"), DS, settings)) == 3, "other tables keep the shipped suites"
+
+
+def test_a_bound_of_a_time_zone_aware_column_is_utc(tmp_path: Path) -> None:
+    suite = '- {expect: expect_column_values_to_be_between, column: seen, max_value: "{ds_end}", strict_max: true}'
+    settings = own_suite(tmp_path, suite)
+    before = pd.to_datetime(["2026-01-10 23:59:59", "2026-01-10 00:00:00"], utc=True)
+    validate("items", good("items").assign(seen=before), DS, settings)
+    with pytest.raises(DataQualityError, match="seen"):
+        validate("items", good("items").assign(seen=before + pd.Timedelta(seconds=1)), DS, settings)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (
+            "- expect: expect_column_values_to_be_uniqe\n  column: item_id",
+            ["entry 1", "did you mean expect_column_values_to_be_unique"],
+        ),
+        ("- {expect: expect_column_to_exist, column: title}\n- {column: title}", ["entry 2", "expect", "required"]),
+        (
+            "- {expect: expect_column_values_to_be_between, column: year, minimum: 3}",
+            ["entry 1", "minimum", "not permitted"],
+        ),
+        ("- {expect: expect_column_values_to_be_between, column: year}", ["entry 1", "cannot both be None"]),
+        (
+            "- {expect: expect_column_to_exist, column: title, severity: fatal}",
+            ["entry 1", "severity", "'fail' or 'warn'"],
+        ),
+        ('- {expect: expect_column_to_exist, column: "{ds_ende}"}', ["entry 1", "did you mean {ds_end}?"]),
+        ("expect: [", ["not valid YAML"]),
+        ("expect: expect_column_to_exist", ["must hold a list"]),
+    ],
+)
+def test_a_suite_that_makes_no_sense_names_file_and_entry(text: str, words: list[str], tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        check("items", good("items"), DS, own_suite(tmp_path, text))
+    for word in [str(tmp_path / "own" / "items.yaml"), *words]:
+        assert word in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_missing_suites_are_named(tmp_path: Path, settings: Settings) -> None:
+    with pytest.raises(ConfigError, match=r"no expectations for podcasts: .*podcasts\.yaml does not exist"):
+        check("podcasts", good("items"), DS, settings)
+    with pytest.raises(ConfigError, match=r"small\.yaml: quality\.expectations: .*nowhere is not a folder"):
+        check("items", good("items"), DS, make_settings(tmp_path, "nowhere"))
