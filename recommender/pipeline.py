@@ -98,7 +98,7 @@ def train(settings: Settings, ds: date, progress: Progress = quiet) -> StageResu
 
     def work() -> StageResult:
         from recommender.features.store import feature_store
-        from recommender.training.candidate import train_candidate
+        from recommender.models.candidate import train_candidate
 
         store = feature_store(settings, libpq_url(settings))
         with connect(settings, autocommit=True) as connection:
@@ -129,7 +129,7 @@ def refit(settings: Settings, ds: date, progress: Progress = quiet) -> StageResu
 
     def work() -> StageResult:
         from recommender.features.store import feature_store
-        from recommender.training.candidate import refit_champion
+        from recommender.models.candidate import refit_champion
 
         store = feature_store(settings, libpq_url(settings))
         with connect(settings, autocommit=True) as connection:

@@ -79,8 +79,8 @@ class Dataset:
 class TrainingRows:
     """Positive examples with the features that were known when each happened.
 
-    Row `r` is event `event[r]` of the data set: the user's history for it is every earlier event of that
-    user. The frames hold the declared features from the last snapshot before the event (point-in-time).
+    Row `r` is event `event[r]` of the data set, whose histories a model takes from the data set's events. The
+    frames hold the declared features from the last snapshot before the event (point-in-time).
     """
 
     event: npt.NDArray[np.int64]

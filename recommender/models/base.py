@@ -10,7 +10,6 @@ top = model.recommend(users, k=20)       # indices into tonight.item_ids
 """
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -21,17 +20,7 @@ from recommender.data.dataset import Dataset, TrainingRows, Truth
 from recommender.errors import NotReadyError
 from recommender.progress import Progress, quiet
 from recommender.retrieval.exact import TopK, top_k
-
-
-@dataclass(frozen=True)
-class FitReport:
-    """How a fit went; stored with the model."""
-
-    epochs: int
-    """Epochs whose weights were kept."""
-    seconds: float
-    history: list[dict[str, float]] = field(default_factory=list)
-    """One entry an epoch: loss, validation recall, seconds."""
+from recommender.training.report import FitReport
 
 
 class Model(ABC):
@@ -76,6 +65,10 @@ class Model(ABC):
     def item_vectors(self) -> npt.NDArray[np.float32]:
         """(items, d) of every item of the attached data set."""
 
+    def similarity_vectors(self) -> npt.NDArray[np.float32]:
+        """(items, d') whose directions say how alike items are, where that is less than `item_vectors` says."""
+        return self.item_vectors()
+
     def score(self, users: npt.NDArray[np.int64], items: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
         """(n,) score of each pair `users[j], items[j]`."""
         scores: npt.NDArray[np.float32] = np.einsum("nd,nd->n", self.user_vectors(users), self.item_vectors()[items])
@@ -102,6 +95,6 @@ class Model(ABC):
     def load(cls, folder: Path) -> Self:
         """Read what `save` wrote. The caller has verified the folder's checksums."""
 
-    def export_onnx(self, folder: Path) -> dict[str, Any]:  # noqa: ARG002  (a model without ONNX writes nothing)
+    def export_onnx(self, folder: Path) -> dict[str, Any]:
         """Write ONNX files where the model has them; returns `{"onnx_max_abs_diff": …}` or nothing."""
         return {}

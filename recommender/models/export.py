@@ -1,6 +1,7 @@
 """Both towers as ONNX files, checked against PyTorch before anyone relies on them."""
 
 import os
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from recommender.features.encoding import CLIP, FeatureEncoder
 from recommender.models.towers import ItemTower, UserTower
 
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-import onnxruntime  # noqa: E402  (reads the variable when imported)
+import onnxruntime
 
 USER_FILE = "user_tower.onnx"
 ITEM_FILE = "item_tower.onnx"
@@ -105,16 +106,18 @@ def export_towers(
 
 def _export(module: nn.Module, example: dict[str, Tensor], path: Path) -> None:
     # the TorchScript exporter: one file with the weights inside, and 80 times quicker than dynamo's
-    torch.onnx.export(
-        module,
-        tuple(value.to(_device(module)) for value in example.values()),
-        str(path),
-        input_names=list(example),
-        output_names=["vector"],
-        dynamic_axes={name: {0: "rows"} for name in (*example, "vector")},
-        opset_version=OPSET,
-        dynamo=False,
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # it says at length that dynamo is the default now
+        torch.onnx.export(
+            module,
+            tuple(value.to(_device(module)) for value in example.values()),
+            str(path),
+            input_names=list(example),
+            output_names=["vector"],
+            dynamic_axes={name: {0: "rows"} for name in (*example, "vector")},
+            opset_version=OPSET,
+            dynamo=False,
+        )
 
 
 def _categories(rng: np.random.Generator, shape: tuple[int, ...], encoder: FeatureEncoder) -> Tensor:

@@ -10,7 +10,9 @@ import numpy.typing as npt
 
 from recommender.data.dataset import SECONDS_A_DAY, Dataset, TrainingRows, Truth
 from recommender.errors import NotReadyError
-from recommender.models.base import FitReport, Model, Progress
+from recommender.models.base import Model
+from recommender.progress import Progress, quiet
+from recommender.training.report import FitReport
 
 HALF_LIFE_DAYS = 60.0
 
@@ -40,7 +42,7 @@ class Popularity(Model):
         truth: Truth | None = None,
         *,
         epochs: int | None = None,
-        progress: Progress = lambda line: None,
+        progress: Progress = quiet,
     ) -> FitReport:
         """Count; `rows`, `truth` and `epochs` change nothing."""
         started = time.monotonic()

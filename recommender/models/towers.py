@@ -35,7 +35,7 @@ class ItemTower(nn.Module):
 
     def content(self, ids: Tensor, categories: Tensor) -> Tensor:
         """(..., dimension) from (...) ids and (..., categories): what histories pool, and the item tower's start."""
-        total = self.ids(ids)
+        total: Tensor = self.ids(ids)
         for column, embedding in enumerate(self.categories):
             total = total + embedding(categories[..., column])
         return total

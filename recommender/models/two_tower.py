@@ -2,7 +2,8 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, ClassVar, Self, TypeVar
 
@@ -20,12 +21,14 @@ from recommender.data.dataset import Dataset, TrainingRows, Truth
 from recommender.errors import NotReadyError
 from recommender.features.definitions import Feature
 from recommender.features.encoding import FeatureEncoder
-from recommender.models.base import FitReport, Model, Progress
+from recommender.models.base import Model
 from recommender.models.export import export_towers
+from recommender.models.objective import Attached, Objective, history_tensors
 from recommender.models.towers import ItemTower, UserTower
+from recommender.progress import Progress, quiet
 from recommender.retrieval.exact import top_k
-from recommender.training.batches import Batch, BatchMaker, Histories, latest_histories
-from recommender.training.losses import in_batch_softmax, inclusion_log_probability
+from recommender.training.batches import BatchMaker, latest_histories
+from recommender.training.report import FitReport
 from recommender.training.trainer import Schedule, train
 
 USER_BLOCK = 4096
@@ -35,22 +38,11 @@ VALIDATION_K = 20
 Part = TypeVar("Part")
 
 
-@dataclass(eq=False)
-class _Attached:
-    """One data set as the towers read it; ids unknown to training are 0."""
-
-    user: npt.NDArray[np.int64]
-    user_numbers: npt.NDArray[np.float32]
-    user_categories: npt.NDArray[np.int32]
-    item: Tensor
-    item_numbers: Tensor
-    item_categories: Tensor
-    content: Tensor | None = None
-    vectors: npt.NDArray[np.float32] | None = None
-
-
 class TwoTower(Model):
     """Item tower and user tower, both normalised, trained with a corrected in-batch softmax.
+
+    Vectors have `config.dimension` normalised columns and one more: an item's bias, which the user vector
+    answers with 1. Without that column the dot product of two items is their cosine.
 
     Parameters
     ----------
@@ -82,7 +74,7 @@ class TwoTower(Model):
         self._towers: nn.ModuleDict | None = None
         self._encoders: tuple[FeatureEncoder, FeatureEncoder] | None = None
         self._ids: tuple[pd.Index, pd.Index] | None = None
-        self._attached: _Attached | None = None
+        self._attached: Attached | None = None
 
     def fit(
         self,
@@ -91,7 +83,7 @@ class TwoTower(Model):
         truth: Truth | None = None,
         *,
         epochs: int | None = None,
-        progress: Progress = lambda line: None,
+        progress: Progress = quiet,
     ) -> FitReport:
         """Learn from `rows`; see `Model.fit`.
 
@@ -102,8 +94,6 @@ class TwoTower(Model):
         TrainingError
             Nothing to train on, a declared feature is missing, or the loss became NaN.
         """
-        if self.training.threads is not None:
-            torch.set_num_threads(self.training.threads)
         minimum = self.config.min_category_count
         self._encoders = (
             FeatureEncoder.fit(rows.user_features, self.user_features, minimum),
@@ -114,6 +104,7 @@ class TwoTower(Model):
             dataset,
             rows,
             history_length=self.config.history_length,
+            history_dropout=self.config.history_dropout,
             stretch_days=self.config.stretch_days,
             stretch_events=self.config.stretch_events,
             batch_size=self.config.batch_size,
@@ -123,16 +114,20 @@ class TwoTower(Model):
             patience=self.config.patience,
             learning_rate=self.config.learning_rate,
             weight_decay=self.config.weight_decay,
+            averaging=self.config.averaging,
             epochs=epochs,
         )
-        with torch.random.fork_rng(devices=[] if self.device.type == "cpu" else None):
+        with (
+            _threads(self.training.threads),
+            torch.random.fork_rng(devices=[] if self.device.type == "cpu" else None),
+        ):
             torch.manual_seed(self.training.seed)
             self._towers = self._build()
             self.attach(dataset)
-            steps = _Steps(self._towers, self.config, batches, rows, self._encoders, self._state(), self.device)
+            objective = Objective(self._towers, self.config, batches, rows, self._encoders, self._state(), self.device)
             self.report = train(
                 self._towers,
-                lambda epoch: steps.epoch(np.random.default_rng([self.training.seed, epoch])),
+                lambda epoch: objective.epoch(np.random.default_rng([self.training.seed, epoch])),
                 schedule,
                 recall=None if truth is None or len(truth.users) == 0 else lambda: self._recall(truth),
                 progress=progress,
@@ -145,11 +140,13 @@ class TwoTower(Model):
         user_ids, item_ids = _fitted(self._ids)
         user_numbers, user_categories = users.transform(dataset.user_features)
         item_numbers, item_categories = items.transform(dataset.item_features)
-        self._attached = _Attached(
-            user=user_ids.get_indexer(dataset.user_ids).astype(np.int64) + 1,
+        self._attached = Attached(
+            user=user_ids.get_indexer(pd.Index(dataset.user_ids)).astype(np.int64) + 1,
             user_numbers=user_numbers,
             user_categories=user_categories,
-            item=torch.from_numpy(item_ids.get_indexer(dataset.item_ids).astype(np.int64) + 1).to(self.device),
+            item=torch.from_numpy(item_ids.get_indexer(pd.Index(dataset.item_ids)).astype(np.int64) + 1).to(
+                self.device
+            ),
             item_numbers=torch.from_numpy(item_numbers).to(self.device),
             item_categories=torch.from_numpy(item_categories.astype(np.int64)).to(self.device),
         )
@@ -182,12 +179,17 @@ class TwoTower(Model):
             state.vectors = tower.finish(self._content(), state.item, state.item_numbers).cpu().numpy()
         return state.vectors
 
+    def similarity_vectors(self) -> npt.NDArray[np.float32]:
+        return self.item_vectors()[:, :-1]  # how popular an item is says nothing about what it is like
+
     def save(self, folder: Path) -> None:
         users, items = _fitted(self._encoders)
         user_ids, item_ids = _fitted(self._ids)
         towers = _fitted(self._towers)
-        save_file({name: value.contiguous().cpu() for name, value in towers.state_dict().items()},
-                  folder / "weights.safetensors")
+        save_file(
+            {name: value.contiguous().cpu() for name, value in towers.state_dict().items()},
+            folder / "weights.safetensors",
+        )
         (folder / "user_encoder.json").write_text(users.to_json(), encoding="utf-8")
         (folder / "item_encoder.json").write_text(items.to_json(), encoding="utf-8")
         pd.DataFrame({USER_ID: user_ids}).to_parquet(folder / "user_ids.parquet", index=False)
@@ -228,16 +230,18 @@ class TwoTower(Model):
     def export_onnx(self, folder: Path) -> dict[str, Any]:
         """Write both towers as ONNX; see `export.export_towers`."""
         users, items = _fitted(self._encoders)
-        return export_towers(
-            self._tower("user"), self._tower("item"), users, items, self.config.history_length, folder
-        )
+        return export_towers(self._tower("user"), self._tower("item"), users, items, self.config.history_length, folder)
 
     def _build(self) -> nn.ModuleDict:
         users, items = _fitted(self._encoders)
         user_ids, item_ids = _fitted(self._ids)
         width = self.config.dimension
         user_tower = UserTower(
-            len(user_ids), users.category_sizes, users.numeric_width, width, self.config.history_length,
+            len(user_ids),
+            users.category_sizes,
+            users.numeric_width,
+            width,
+            self.config.history_length,
             self.config.dropout,
         )
         item_tower = ItemTower(len(item_ids), items.category_sizes, items.numeric_width, width)
@@ -266,87 +270,24 @@ class TwoTower(Model):
     def _tower(self, name: str) -> Any:
         return _fitted(self._towers)[name]
 
-    def _state(self) -> _Attached:
+    def _state(self) -> Attached:
         if self._attached is None:
             raise NotReadyError("two_tower has no data attached, call `fit` or `attach` first")
         return self._attached
 
 
-class _Steps:
-    """Losses of one epoch's batches."""
-
-    def __init__(
-        self,
-        towers: nn.ModuleDict,
-        config: TwoTowerConfig,
-        batches: BatchMaker,
-        rows: TrainingRows,
-        encoders: tuple[FeatureEncoder, FeatureEncoder],
-        state: _Attached,
-        device: torch.device,
-    ) -> None:
-        self._towers, self._config, self._batches, self._device = towers, config, batches, device
-        self._state = state
-        self._user_numbers, self._user_categories = encoders[0].transform(rows.user_features)
-        self._item_numbers, _ = encoders[1].transform(rows.item_features)
-        self._shares = torch.from_numpy(batches.shares)
-
-    def epoch(self, rng: np.random.Generator) -> Iterator[tuple[Tensor, int]]:
-        for batch in self._batches.epoch(rng):
-            yield self._loss(batch, rng), len(batch.weights)
-
-    def _loss(self, batch: Batch, rng: np.random.Generator) -> Tensor:
-        tower_user: Any = self._towers["user"]
-        tower_item: Any = self._towers["item"]
-        history, age, present = history_tensors(batch.histories)
-        # one row of the content table for each item that occurs in the batch
-        candidates = torch.from_numpy(batch.candidates)
-        needed, place = torch.unique(torch.cat([history.ravel(), candidates]), return_inverse=True)
-        ids = self._state.item[needed.to(self._device)]
-        ids = ids * self._keep(len(ids), rng)
-        content = tower_item.content(ids, self._state.item_categories[needed.to(self._device)])
-        place = place.to(self._device)
-        history_place, candidate_place = place[: history.numel()].view(history.shape), place[history.numel() :]
-        user_vectors = tower_user(
-            nn.functional.embedding(history_place, content),
-            age.to(self._device),
-            present.to(self._device),
-            self._on_device(self._state.user[batch.users]) * self._keep(len(batch.users), rng),
-            self._on_device(self._user_categories[batch.user_rows].astype(np.int64)),
-            self._on_device(self._user_numbers[batch.user_rows]),
-        )
-        item_vectors = tower_item.finish(
-            content[candidate_place], ids[candidate_place], self._on_device(self._item_numbers[batch.candidate_rows])
-        )
-        log_q = inclusion_log_probability(self._shares[candidates], batch.draws).to(self._device)
-        return in_batch_softmax(
-            user_vectors,
-            item_vectors,
-            log_q,
-            (self._on_device(batch.targets[0]), self._on_device(batch.targets[1])),
-            (self._on_device(batch.forbidden[0]), self._on_device(batch.forbidden[1])),
-            self._on_device(batch.weights),
-            self._config.temperature,
-        )
-
-    def _keep(self, count: int, rng: np.random.Generator) -> Tensor:
-        """0 for the ids hidden this time, else 1."""
-        return self._on_device((rng.random(count) >= self._config.id_dropout).astype(np.int64))
-
-    def _on_device(self, array: npt.NDArray[Any]) -> Tensor:
-        return torch.from_numpy(np.ascontiguousarray(array)).to(self._device)
+@contextmanager
+def _threads(count: int | None) -> Iterator[None]:
+    """Let torch use `count` threads inside the block; None leaves it as it is."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _fitted(part: Part | None) -> Part:
     if part is None:
         raise NotReadyError("two_tower isn't fitted, call `fit` or `load` first")
     return part
-
-
-def history_tensors(histories: Histories) -> tuple[Tensor, Tensor, Tensor]:
-    """Items, ages and presence as tensors."""
-    return (
-        torch.from_numpy(histories.items),
-        torch.from_numpy(histories.age),
-        torch.from_numpy(histories.present),
-    )

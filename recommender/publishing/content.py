@@ -77,7 +77,7 @@ def build_content(model: Model, users: Path, items: Path, config: Publish) -> Co
         creators=_column(catalogue, CREATOR),
         lists=lists,
         popular=everybody,
-        similar=_similar(vectors, min(config.similar_k, candidates - 1)),
+        similar=_similar(model.similarity_vectors(), min(config.similar_k, candidates - 1)),
         index=build_index(vectors, model.user_vectors(warm))
         if vectors.shape[1] >= _SMALLEST_INDEXED_DIMENSION
         else None,

