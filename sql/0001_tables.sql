@@ -8,6 +8,13 @@ begin
     if not exists (select from pg_roles where rolname = 'reco_reader') then
         create role reco_reader nologin;
     end if;
+    -- who migrates is who runs the pipeline; a superuser and a member need no grant
+    if not pg_has_role(current_user, 'reco_writer', 'set') then
+        execute format('grant reco_writer to %I', current_user);
+    end if;
+    if not pg_has_role(current_user, 'reco_reader', 'set') then
+        execute format('grant reco_reader to %I', current_user);
+    end if;
     -- by default anybody may fill the disk with temporary tables
     execute format('revoke temporary on database %I from public', current_database());
 end
