@@ -1,0 +1,47 @@
+# Everything works from a fresh checkout: each target first sets up .venv from requirements.lock.
+#   make demo PROFILE=music DATA=path/to/lfm      any profile on any data
+#   make PYTHON=/path/to/python3.12 demo          another Python than the first fitting one on PATH
+
+SHELL := /bin/bash
+BIN := .venv/bin
+READY := .venv/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-slow lint up down bench clean
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(READY) ## run the nightly chain in a real Airflow and print recommendations (PROFILE=, DATA=)
+	@$(BIN)/python -m recommender.local.demo $(if $(PROFILE),--profile '$(PROFILE)') $(if $(DATA),--data '$(DATA)')
+
+up: $(READY) ## start Airflow's UI and PostgreSQL in the background
+	@$(BIN)/python -m recommender.local.up
+
+down: $(READY) ## stop both
+	@$(BIN)/python -m recommender.local.down
+
+test: $(READY) ## run the tests (ARGS= goes to pytest)
+	@$(BIN)/python -m pytest -m "not slow" $(ARGS)
+
+test-slow: $(READY) ## run the tests that take minutes
+	@$(BIN)/python -m pytest -m slow $(ARGS)
+
+lint: $(READY) ## check style and types
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy recommender dags
+
+bench: $(READY) ## run the benchmarks; writes benchmarks/results/latest.json
+	@$(BIN)/python -m benchmarks.run
+
+clean: ## stop everything and delete what was made here, except .venv: .recommender and caches
+	@if [ -e $(READY) ]; then $(BIN)/python -m recommender.local.down; fi
+	@rm -rf .recommender .pytest_cache .mypy_cache .ruff_cache .hypothesis build
+	@find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
+
+setup: $(READY)
+
+$(READY): requirements.lock pyproject.toml
+	@scripts/setup $(PYTHON)
+	@touch $@

@@ -1,0 +1,38 @@
+"""`make down`: stops the Airflow and the embedded PostgreSQL of every profile in this home."""
+
+import os
+import sys
+from pathlib import Path
+
+from rich.console import Console
+
+from recommender.local.airflow import stop_airflow
+from recommender.storage import embedded
+
+
+def main() -> int:
+    """Stop what runs; returns 0 also when nothing did."""
+    console = Console(highlight=False)
+    stopped = [
+        line for world in _worlds(Path(os.environ.get("RECOMMENDER_HOME") or ".recommender")) for line in _stop(world)
+    ]
+    for line in stopped or ["nothing was running"]:
+        console.print(line)
+    return 0
+
+
+def _worlds(home: Path) -> list[Path]:
+    return sorted(path for path in home.iterdir() if path.is_dir()) if home.is_dir() else []
+
+
+def _stop(world: Path) -> list[str]:
+    lines = []
+    if stop_airflow(world / "airflow"):
+        lines.append(f"stopped Airflow of {world.name}")
+    if embedded.stop(world / "postgres"):
+        lines.append(f"stopped PostgreSQL of {world.name}")
+    return lines
+
+
+if __name__ == "__main__":
+    sys.exit(main())

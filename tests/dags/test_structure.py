@@ -1,0 +1,101 @@
+"""The Dags as Airflow reads them."""
+
+import json
+import subprocess
+import sys
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from recommender.local.environment import DAGS
+
+PARSE_SECONDS = 2.0
+HEAVY = ("torch", "pandas", "pyarrow", "duckdb", "feast", "great_expectations", "evidently", "onnxruntime", "scipy")
+MEASURE = """
+import json, runpy, sys, time
+import airflow.sdk, airflow.providers.standard.operators.empty
+started = time.perf_counter()
+runpy.run_path(sys.argv[1])
+print(json.dumps({"seconds": time.perf_counter() - started, "modules": sorted(sys.modules)}))
+"""
+
+
+def test_only_the_known_dags_are_there(dags: dict[str, Any]) -> None:
+    assert sorted(dags) == ["nightly", "rollback"]
+
+
+def test_a_night_is_a_task_group_a_stage(dags: dict[str, Any]) -> None:
+    dag = dags["nightly"]
+    assert sorted(name for name in dag.task_group_dict if name) == ["features", "ingest", "judge", "publish", "train"]
+    assert sorted(dag.task_ids) == [
+        "complete",
+        "features.features",
+        "ingest.ingest",
+        "judge.judge",
+        "judge.refit",
+        "publish.publish",
+        "settle",
+        "train.train",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("task_id", "upstream", "trigger_rule"),
+    [
+        ("ingest.ingest", set(), "all_success"),
+        ("features.features", {"ingest.ingest"}, "all_success"),
+        ("train.train", {"features.features"}, "all_success"),
+        ("judge.judge", {"train.train"}, "all_success"),
+        ("judge.refit", {"judge.judge"}, "all_success"),
+        ("settle", {"judge.refit"}, "all_done"),
+        ("publish.publish", {"settle", "features.features"}, "all_success"),
+        ("complete", {"publish.publish", "train.train", "judge.refit"}, "all_success"),
+    ],
+)
+def test_what_waits_for_what(dags: dict[str, Any], task_id: str, upstream: set[str], trigger_rule: str) -> None:
+    task = dags["nightly"].get_task(task_id)
+    assert task.upstream_task_ids == upstream
+    assert task.trigger_rule == trigger_rule
+
+
+def test_only_training_asks_for_the_gpu(dags: dict[str, Any]) -> None:
+    tasks = dags["nightly"].tasks
+    assert {task.task_id for task in tasks if task.queue == "gpu"} == {"train.train", "judge.refit"}
+    assert {task.task_id for task in tasks if task.pool == "gpu"} == {"train.train", "judge.refit"}
+
+
+def test_nights_catch_up_one_at_a_time_from_the_first(dags: dict[str, Any]) -> None:
+    dag = dags["nightly"]
+    assert dag.catchup
+    assert dag.max_active_runs == 1
+    assert dag.start_date == datetime(2026, 3, 1, tzinfo=UTC)
+    assert dag.end_date is None
+
+
+def test_stages_are_retried(dags: dict[str, Any]) -> None:
+    stages = [task for task in dags["nightly"].tasks if "." in task.task_id]
+    assert len(stages) == 6
+    assert all(task.retries == 2 and task.retry_delay.total_seconds() > 0 for task in stages)
+
+
+def test_publishing_emits_the_asset(dags: dict[str, Any]) -> None:
+    outlets = {task.task_id: [asset.name for asset in task.outlets] for task in dags["nightly"].tasks if task.outlets}
+    assert outlets == {"publish.publish": ["recommender_publication"]}
+
+
+def test_rollback_is_started_by_hand_only(dags: dict[str, Any]) -> None:
+    assert dags["rollback"].schedule is None
+    assert dags["rollback"].task_ids == ["rollback"]
+
+
+def test_an_operator_finds_a_page_of_help(dags: dict[str, Any]) -> None:
+    assert all(dag.doc_md and len(dag.doc_md.splitlines()) < 40 for dag in dags.values())
+
+
+@pytest.mark.parametrize("file", ["nightly.py", "rollback.py"])
+def test_reading_a_dag_is_quick_and_imports_nothing_heavy(airflow: None, file: str) -> None:
+    done = subprocess.run([sys.executable, "-c", MEASURE, str(DAGS / file)], capture_output=True, text=True, check=True)
+    measured = json.loads(done.stdout.splitlines()[-1])
+    assert measured["seconds"] < PARSE_SECONDS
+    assert not set(HEAVY) & set(measured["modules"])
