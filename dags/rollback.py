@@ -15,6 +15,7 @@ with DAG(
     schedule=None,
     start_date=datetime(2000, 1, 1, tzinfo=UTC),
     max_active_runs=1,
+    is_paused_upon_creation=False,  # a paused Dag would leave the run that someone in a hurry triggers queued
     tags=["recommender"],
     doc_md="""
 Makes the **previous** publication live, in one transaction; readers see the one or the other. Each run goes one

@@ -87,6 +87,7 @@ def test_publishing_emits_the_asset(dags: dict[str, Any]) -> None:
 def test_rollback_is_started_by_hand_only(dags: dict[str, Any]) -> None:
     assert dags["rollback"].schedule is None
     assert dags["rollback"].task_ids == ["rollback"]
+    assert dags["rollback"].is_paused_upon_creation is False, "a run of a paused Dag waits for ever"
 
 
 def test_an_operator_finds_a_page_of_help(dags: dict[str, Any]) -> None:
