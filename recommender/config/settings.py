@@ -81,7 +81,7 @@ def load_settings(profile: str | None = None, data: str | Path | None = None) ->
     SourceError
         The data folder does not exist.
     """
-    home = Path(os.environ.get("RECOMMENDER_HOME") or ".recommender").absolute()
+    home = home_folder()
     selected = _read_selection(home)
     name = profile or os.environ.get("RECOMMENDER_PROFILE")
     if name is None:
@@ -102,6 +102,11 @@ def load_settings(profile: str | None = None, data: str | Path | None = None) ->
         home=home,
         database_url=os.environ.get("RECOMMENDER_DATABASE_URL") or None,
     )
+
+
+def home_folder() -> Path:
+    """Where the worlds of all profiles are kept."""
+    return Path(os.environ.get("RECOMMENDER_HOME") or ".recommender").absolute()
 
 
 def select(settings: Settings) -> None:

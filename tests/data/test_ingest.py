@@ -86,6 +86,15 @@ def test_missed_nights_are_filled_and_running_them_later_changes_nothing(shop: S
     assert lake.read("events", NEXT)["item_id"].tolist() == ["sofa"]
 
 
+def test_a_night_without_events_lands_empty(shop: Settings) -> None:
+    ingest(shop, FIRST)
+    ingest(shop, NEXT)
+    empty = NEXT + timedelta(days=1)
+    result = ingest(shop, empty)
+    assert (result.events, result.quarantined) == (0, {})
+    assert len(Lake(shop.lake).read("events", empty)) == 0
+
+
 def test_a_night_before_the_bootstrap_lands_no_event_twice(shop: Settings) -> None:
     ingest(shop, FIRST)
     assert ingest(shop, FIRST - timedelta(days=1)).kind == "covered by the bootstrap"
