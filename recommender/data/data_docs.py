@@ -7,6 +7,7 @@ from typing import Any
 
 from recommender.config.settings import Settings
 from recommender.data.dataset import night_end
+from recommender.data.quality_index import GX_INDEX, write_quality_index
 
 _SITE = "site"
 _NIGHTS = 30
@@ -83,10 +84,12 @@ def write_data_docs(
             store.remove_key(key)
     context.build_data_docs(site_names=[_SITE], resource_identifiers=[suite_id, result_id])
     root = settings.data_docs
-    for page in (root / "index.html", root / "expectations" / f"{suite.name}.html", *_pages_of(result_id, root)):
+    (root / "index.html").replace(root / GX_INDEX)
+    for page in (root / GX_INDEX, root / "expectations" / f"{suite.name}.html", *_pages_of(result_id, root)):
         up = "../" * (len(page.relative_to(root).parts) - 1)
         text = _REMOTE_LOGO.sub(f"{up}static/images/logo-long.png", page.read_text(encoding="utf-8"))
         page.write_text(text, encoding="utf-8")
+    write_quality_index(settings.world / "great_expectations" / "results", root)
 
 
 def _pages_of(result_id: Any, root: Path) -> list[Path]:

@@ -279,3 +279,13 @@ def test_missing_suites_are_named(tmp_path: Path, settings: Settings) -> None:
         check("podcasts", good("items"), DS, settings)
     with pytest.raises(ConfigError, match=r"small\.yaml: quality\.expectations: .*nowhere is not a folder"):
         check("items", good("items"), DS, make_settings(tmp_path, "nowhere"))
+
+
+def test_the_front_page_needs_no_network_and_shows_what_failed(settings: Settings) -> None:
+    check("events", good("events").assign(weight=-1.0), DS, settings)
+    check("users", good("users"), DS, settings)
+    page = (settings.data_docs / "index.html").read_text(encoding="utf-8")
+    assert "http" not in page
+    assert 'class=bad><a href="validations/events/' in page
+    assert "class=good" in page
+    assert f"<th>{DS}</th>" in page

@@ -12,7 +12,7 @@ from recommender.errors import DataQualityError, TrainingError
 from recommender.serving.index import load_index
 from recommender.storage.lake import Lake
 from recommender.storage.postgres import connect
-from tests.e2e.worlds import FIRST, SECOND, THIRD
+from tests.e2e.worlds import AFTER_THE_END, FIRST, SECOND, THIRD
 
 
 def ask(settings: Settings, query: str) -> list[tuple[Any, ...]]:
@@ -140,6 +140,13 @@ def test_the_index_in_postgres_finds_what_exact_search_finds(small: Settings) ->
     rng = np.random.default_rng(0)
     ids, labels = index.search(rng.normal(size=(3, index.index.dim - (index.space == "l2"))).astype(np.float32), k=5)
     assert (index.item_ids[labels] == ids).all()
+
+
+def test_a_night_without_any_event_is_published_all_the_same(small: Settings) -> None:
+    results = list(pipeline.nightly(small, AFTER_THE_END))
+    assert results[-1].stage == "publish"
+    assert len(Lake(small.lake).read("events", AFTER_THE_END)) == 0
+    assert ask(small, "select ds from reco.publications where status = 'live'") == [(AFTER_THE_END,)]
 
 
 def test_settings_are_read_from_the_environment(small: Settings) -> None:

@@ -23,6 +23,8 @@ publish: {top_k: 20, similar_k: 5, keep: 3, segments: [age_band, country], min_s
 schedule: {start_date: 2026-03-28}
 """
 FIRST, SECOND, THIRD = date(2026, 3, 28), date(2026, 3, 29), date(2026, 3, 30)
+AFTER_THE_END = date(2026, 4, 2)
+"""The generated world ends on 2026-03-31."""
 
 
 def write_profile(folder: Path, changes: str = "") -> Path:
