@@ -155,6 +155,8 @@ class TwoTower(Section):
     """Longest stretch of a user's events of which one training example hides a part and predicts it."""
     stretch_events: Annotated[int, Field(ge=1)] = 16
     """Most events of such a stretch."""
+    hide: Literal["latest", "random"] = "latest"
+    """Which part: the latest events, predicted from the past alone, or random ones, predicted from the rest too."""
     temperature: Annotated[float, Field(gt=0)] = 0.07
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
     id_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.2

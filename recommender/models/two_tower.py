@@ -107,6 +107,7 @@ class TwoTower(Model):
             history_dropout=self.config.history_dropout,
             stretch_days=self.config.stretch_days,
             stretch_events=self.config.stretch_events,
+            hide=self.config.hide,
             batch_size=self.config.batch_size,
         )
         schedule = Schedule(

@@ -1,14 +1,18 @@
 """Training examples: which part of a user's past predicts which items, assembled in numpy ahead of the model.
 
-An example is a stretch of one user's consecutive events. A random part of it is hidden: those items are the
-targets. The rest of the stretch and what came before it, most recent first, is the history they are
-predicted from, and of that some is dropped at random. Where all of the stretch is hidden the past alone
-predicts it. One history thus serves many targets, which is what makes an epoch cheap. Features are always
-from before the stretch.
+An example is a stretch of one user's consecutive events, cut at a random place: the items after the cut are the
+targets. What came before it, most recent first, is the history they are predicted from, and of that some is
+dropped at random. One history thus serves many targets, which is what makes an epoch cheap. Nothing that an
+example reads is from after its targets: features are from before the stretch, or for an item from before its
+earliest row in the batch.
+
+With `hide="random"` the targets are a random part of the stretch instead, and the rest of it joins the history:
+more to learn from in each example, but an event may then help to predict an earlier one of the same stretch.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -72,6 +76,8 @@ class BatchMaker:
         Share of those left out at random, so that no single item carries a history; it is cut to what then remains.
     stretch_days, stretch_events
         Longest time and most targets of one example.
+    hide
+        Which part of a stretch is hidden: its `latest` events, or `random` ones.
     batch_size
         Rows drawn for a batch, counted as targets and visible ones of its stretches.
 
@@ -90,6 +96,7 @@ class BatchMaker:
         history_dropout: float,
         stretch_days: int,
         stretch_events: int,
+        hide: Literal["latest", "random"],
         batch_size: int,
     ) -> None:
         self._dataset = dataset
@@ -104,6 +111,7 @@ class BatchMaker:
         self._history_dropout = history_dropout
         self._stretch_seconds = stretch_days * SECONDS_A_DAY
         self._stretch_events = stretch_events
+        self._hide_latest = hide == "latest"
         self._batch_size = batch_size
         counts = np.bincount(dataset.item[self._event], minlength=len(dataset.item_ids))
         self._is_target = np.zeros(len(dataset.item), bool)
@@ -135,8 +143,11 @@ class BatchMaker:
         return np.flatnonzero((np.arange(len(new)) - run_start) % self._stretch_events == 0)
 
     def _hide(self, rng: np.random.Generator, starts: Ints, stops: Ints) -> npt.NDArray[np.bool_]:
-        """(kept rows,) True for targets: a random share of each stretch, at least one row."""
+        """(kept rows,) True for targets: a share of each stretch, at least one row."""
         length = stops - starts
+        if self._hide_latest:
+            visible = np.floor(length * rng.uniform(0, 1 - LEAST_HIDDEN, len(starts))).astype(np.int64)
+            return np.arange(len(self._row)) - np.repeat(starts, length) >= np.repeat(visible, length)
         share = np.repeat(rng.uniform(LEAST_HIDDEN, 1, len(starts)), length)
         hidden: npt.NDArray[np.bool_] = rng.random(len(self._row)) < share
         hidden[starts + rng.integers(0, length)] = True
@@ -147,16 +158,23 @@ class BatchMaker:
         rows = np.concatenate([np.arange(a, b) for a, b in zip(starts, stops, strict=True)])
         example = np.repeat(np.arange(len(starts)), stops - starts)
         rows, example = rows[hidden[rows]], example[hidden[rows]]
+        # oldest first: the row that stands for an item is then its earliest, later than none of its targets
+        oldest_first = np.argsort(data.ts[self._event[rows]], kind="stable")
+        rows, example = rows[oldest_first], example[oldest_first]
         events = self._event[rows]
         candidates, candidate_index, target_candidate = np.unique(
             data.item[events].astype(np.int64), return_index=True, return_inverse=True
         )
         users = self._user[starts]
         first, last = self._event[starts], self._event[stops - 1]
+        asked = last
+        if self._hide_latest:
+            asked = np.full(len(starts), np.iinfo(np.int64).max)
+            np.minimum.at(asked, example, events)  # the first target: everything of the user before it is history
         return Batch(
             users=users,
             user_rows=self._row[starts],
-            histories=self._histories(users, first, last, events, rng),
+            histories=self._histories(users, first, asked, events, rng),
             candidates=candidates,
             candidate_rows=self._row[rows[candidate_index]],
             draws=len(rows),
@@ -165,10 +183,11 @@ class BatchMaker:
             weights=data.weight[events],
         )
 
-    def _histories(self, users: Ints, first: Ints, last: Ints, targets: Ints, rng: np.random.Generator) -> Histories:
+    def _histories(self, users: Ints, first: Ints, asked: Ints, targets: Ints, rng: np.random.Generator) -> Histories:
+        """The events up to the position `asked` that are no targets, seen from its moment."""
         data = self._dataset
         reach = self._history_length + self._stretch_events
-        positions = last[:, None] - np.arange(reach)
+        positions = asked[:, None] - np.arange(reach)
         visible = positions >= data.offsets[users][:, None]
         positions = np.maximum(positions, 0)
         # an item that is a target of this stretch is hidden in its later repetitions too
@@ -176,10 +195,12 @@ class BatchMaker:
         self._is_target[targets] = True
         visible &= ~(self._is_target[meeting] & (meeting >= first[:, None]))
         self._is_target[targets] = False
+        if self._hide_latest:
+            visible &= data.ts[positions] < data.ts[asked][:, None]  # what came at the same instant did not come before
         if self._history_dropout > 0:
             visible &= rng.random(visible.shape, np.float32) >= self._history_dropout
         length = max(1, round(self._history_length * (1 - self._history_dropout)))
-        return _compact(data, positions, visible, data.ts[last], length)
+        return _compact(data, positions, visible, data.ts[asked], length)
 
     def _met(self, users: Ints, candidates: Ints) -> tuple[Ints, Ints]:
         """Pairs of (position in users, position in candidates) the user has an event with at any time."""

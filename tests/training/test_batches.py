@@ -1,3 +1,6 @@
+from collections import defaultdict
+from typing import Literal
+
 import numpy as np
 import pytest
 
@@ -9,7 +12,9 @@ from tests.models.worlds import checkerboard, rows_of
 HISTORY = 5
 
 
-def maker(dataset: Dataset, rows: TrainingRows | None = None) -> BatchMaker:
+def maker(
+    dataset: Dataset, rows: TrainingRows | None = None, hide: Literal["latest", "random"] = "latest"
+) -> BatchMaker:
     return BatchMaker(
         dataset,
         rows_of(dataset) if rows is None else rows,
@@ -17,12 +22,22 @@ def maker(dataset: Dataset, rows: TrainingRows | None = None) -> BatchMaker:
         history_dropout=0.4,
         stretch_days=40,
         stretch_events=4,
+        hide=hide,
         batch_size=60,
     )
 
 
-def epoch(dataset: Dataset, seed: int = 0) -> list[Batch]:
-    return list(maker(dataset).epoch(np.random.default_rng(seed)))
+def epoch(dataset: Dataset, seed: int = 0, hide: Literal["latest", "random"] = "latest") -> list[Batch]:
+    return list(maker(dataset, hide=hide).epoch(np.random.default_rng(seed)))
+
+
+def times_of_targets(dataset: Dataset, batch: Batch) -> dict[int, list[int]]:
+    """Times of each example's targets, by its row in the batch."""
+    times: dict[int, list[int]] = defaultdict(list)
+    for row, candidate in zip(*batch.targets, strict=True):
+        event = np.flatnonzero((dataset.user == batch.users[row]) & (dataset.item == batch.candidates[candidate]))
+        times[int(row)].append(int(dataset.ts[event[0]]))
+    return times
 
 
 def test_first_meetings() -> None:
@@ -39,9 +54,32 @@ def vars_of(dataset: Dataset) -> dict[str, object]:
     return {name: getattr(dataset, name) for name in dataset.__dataclass_fields__}
 
 
-def test_targets_are_hidden_from_their_history_and_truly_the_users() -> None:
+def test_a_history_holds_nothing_from_the_time_of_its_targets_or_after() -> None:
+    dataset = checkerboard()
+    checked = 0
+    for batch in epoch(dataset):
+        for row, times in times_of_targets(dataset, batch).items():
+            histories = batch.histories
+            for item in histories.items[row][histories.present[row]]:
+                met = dataset.ts[(dataset.user == batch.users[row]) & (dataset.item == item)]
+                assert met.min() < min(times)
+                checked += 1
+    assert checked > 20
+
+
+def test_item_features_are_not_from_after_any_target_of_that_item() -> None:
     dataset = checkerboard()
     for batch in epoch(dataset):
+        taken = dataset.ts[batch.candidate_rows]
+        for row, candidate in zip(*batch.targets, strict=True):
+            event = np.flatnonzero((dataset.user == batch.users[row]) & (dataset.item == batch.candidates[candidate]))
+            assert taken[candidate] <= dataset.ts[event[0]]
+
+
+@pytest.mark.parametrize("hide", ["latest", "random"])
+def test_targets_are_hidden_from_their_history_and_truly_the_users(hide: Literal["latest", "random"]) -> None:
+    dataset = checkerboard()
+    for batch in epoch(dataset, hide=hide):
         for row, candidate in zip(*batch.targets, strict=True):
             item = batch.candidates[candidate]
             assert dataset.seen[batch.users[row], item] == 1
