@@ -66,10 +66,12 @@ def test_the_gate_explains_its_verdict(small: Settings) -> None:
     assert all(detail for _, detail in rules.values())
 
 
-def test_the_champion_or_popularity_serves(small: Settings) -> None:
+def test_the_first_model_that_beats_popularity_is_refitted_and_serves(small: Settings) -> None:
     ((version, kind),) = ask(small, "select model_version, kind from reco.models where status = 'champion'")
     assert ask(small, "select model_version from reco.publications where status = 'live'") == [(version,)]
-    assert kind in ("two_tower", "popularity")
+    assert kind == "two_tower"
+    ((artifact, serving),) = ask(small, "select artifact, serving_artifact from reco.models where status = 'champion'")
+    assert serving == f"{artifact}-full"
 
 
 def test_the_same_night_twice_leaves_the_same_rows(small: Settings) -> None:
@@ -131,9 +133,6 @@ def test_published_lists_are_judged_on_what_came_after(small: Settings) -> None:
 
 
 def test_the_index_in_postgres_finds_what_exact_search_finds(small: Settings) -> None:
-    ((kind,),) = ask(small, "select kind from reco.models where status = 'champion'")
-    if kind == "popularity":
-        pytest.skip("popularity has no vectors to index")
     with connect(small) as connection:
         index = load_index(connection)
     assert len(index.item_ids) == 100

@@ -16,7 +16,7 @@ features:
   windows_days: [7, 30]
   user: [events_7d, events_30d, events_total, days_since_last_event, country, age]
   item: [events_7d, events_30d, events_total, days_since_last_event, creator, category]
-model: {dimension: 16, history_length: 20, batch_size: 256, max_epochs: 3}
+model: {dimension: 32, history_length: 20, batch_size: 128, max_epochs: 8}
 training: {window_days: 60, validation_days: 7, threads: 1}
 evaluation: {holdout_days: 14}
 publish: {top_k: 20, similar_k: 5, keep: 3, segments: [age_band, country], min_segment_users: 3}
