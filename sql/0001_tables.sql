@@ -1,6 +1,9 @@
 -- The contract's tables. Owned by reco_writer, the pipeline's role; reco_reader may only use the look-ups (0002).
 
 do $$
+declare
+    -- from PostgreSQL 16 on, a member may be one without the right to act as the role
+    membership text := case when current_setting('server_version_num')::integer >= 160000 then 'set' else 'member' end;
 begin
     if not exists (select from pg_roles where rolname = 'reco_writer') then
         create role reco_writer nologin;
@@ -9,10 +12,10 @@ begin
         create role reco_reader nologin;
     end if;
     -- who migrates is who runs the pipeline; a superuser and a member need no grant
-    if not pg_has_role(current_user, 'reco_writer', 'set') then
+    if not pg_has_role(current_user, 'reco_writer', membership) then
         execute format('grant reco_writer to %I', current_user);
     end if;
-    if not pg_has_role(current_user, 'reco_reader', 'set') then
+    if not pg_has_role(current_user, 'reco_reader', membership) then
         execute format('grant reco_reader to %I', current_user);
     end if;
     -- by default anybody may fill the disk with temporary tables
