@@ -1,20 +1,18 @@
 """Point-in-time retrieval through Feast against the bare join, and snapshots against a bare aggregation."""
 
-import tempfile
 from collections.abc import Iterator
 from datetime import date, timedelta
-from pathlib import Path
 
 import duckdb
 import numpy as np
 import pandas as pd
 
 from benchmarks.measure import Measurement, seconds
+from benchmarks.scratch import scratch_world
 from recommender.config.profile import Profile
-from recommender.config.settings import Settings, load_settings
+from recommender.config.settings import Settings
 from recommender.features.snapshots import build_snapshots
 from recommender.features.store import apply, feature_store, historical_features
-from recommender.storage import embedded
 from recommender.storage.lake import Lake
 from recommender.storage.postgres import libpq_url
 
@@ -24,13 +22,8 @@ ROWS = 500_000
 
 
 def run() -> Iterator[Measurement]:
-    with tempfile.TemporaryDirectory() as folder:
-        base = load_settings("synthetic")
-        settings = Settings(base.profile, base.profile_path, base.data, Path(folder) / "home", None)
-        try:
-            yield from _measured(settings)
-        finally:
-            embedded.stop(settings.postgres)
+    with scratch_world() as settings:
+        yield from _measured(settings)
 
 
 def _measured(settings: Settings) -> Iterator[Measurement]:

@@ -1,6 +1,5 @@
 """Loading a publication against the bare COPY of the same rows, and looking a user up against the bare row."""
 
-import tempfile
 import time
 from collections.abc import Iterator
 from datetime import date
@@ -11,11 +10,12 @@ import psycopg
 from psycopg import sql
 
 from benchmarks.measure import Measurement, seconds
-from recommender.config.settings import Settings, load_settings
+from benchmarks.scratch import scratch_world
+from recommender.config.settings import Settings
 from recommender.publishing.content import Content, UserLists
 from recommender.publishing.publication import publish
 from recommender.retrieval.exact import TopK
-from recommender.storage import embedded, registry
+from recommender.storage import registry
 from recommender.storage.copy_arrays import TextPool, copy_binary, encode_bigint, encode_floats
 from recommender.storage.postgres import connect, libpq_url
 
@@ -23,13 +23,8 @@ USERS, ITEMS, K, LOOKUPS = 50_000, 5_000, 50, 5_000
 
 
 def run() -> Iterator[Measurement]:
-    with tempfile.TemporaryDirectory() as folder:
-        base = load_settings("synthetic")
-        settings = Settings(base.profile, base.profile_path, base.data, Path(folder) / "home", None)
-        try:
-            yield from _measured(settings)
-        finally:
-            embedded.stop(settings.postgres)
+    with scratch_world() as settings:
+        yield from _measured(settings)
 
 
 def _measured(settings: Settings) -> Iterator[Measurement]:

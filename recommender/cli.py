@@ -94,7 +94,7 @@ def recommend(user: str, k: K = 10, profile: ProfileOption = None) -> None:
     from recommender.serving import lookup
     from recommender.storage.postgres import connect
 
-    with connect(_settings(profile, None)) as connection:
+    with connect(_world(profile)) as connection:
         rows = lookup.recommend(connection, user, k)
     if not rows:
         raise RecommenderError("nothing is published yet: run `recommender nightly --ds …` first")
@@ -110,7 +110,7 @@ def similar(item: str, k: K = 10, profile: ProfileOption = None) -> None:
     from recommender.serving import lookup
     from recommender.storage.postgres import connect
 
-    with connect(_settings(profile, None)) as connection:
+    with connect(_world(profile)) as connection:
         rows = lookup.similar(connection, item, k)
     if not rows:
         raise RecommenderError(f"the live publication has no item {item!r}: try `recommender search TEXT`")
@@ -126,7 +126,7 @@ def search(text: str, k: K = 10, profile: ProfileOption = None) -> None:
     from recommender.serving import lookup
     from recommender.storage.postgres import connect
 
-    with connect(_settings(profile, None)) as connection:
+    with connect(_world(profile)) as connection:
         rows = lookup.search(connection, text, k)
     if not rows:
         raise RecommenderError(f"nothing like {text!r} in the live publication")
@@ -139,7 +139,7 @@ def search(text: str, k: K = 10, profile: ProfileOption = None) -> None:
 @_expected_failures
 def status(profile: ProfileOption = None) -> None:
     """Show what is live, the champion, its last verdict, and the latest stages."""
-    settings = _settings(profile, None)
+    settings = _world(profile)
     from recommender.storage.postgres import connect, rows_as_dicts
 
     with connect(settings) as connection:
@@ -174,7 +174,7 @@ def rollback(profile: ProfileOption = None) -> None:
     """Make the previous publication live."""
     from recommender import pipeline
 
-    publication_id = pipeline.rollback(_settings(profile, None))
+    publication_id = pipeline.rollback(_world(profile))
     out.print(f"publication {publication_id} is live again", highlight=False)
 
 
@@ -201,11 +201,16 @@ def db_url(profile: ProfileOption = None) -> None:
     """Print the database's URL for psql; starts the embedded server when none is configured."""
     from recommender.storage.postgres import libpq_url
 
-    sys.stdout.write(libpq_url(_settings(profile, None)) + "\n")
+    sys.stdout.write(libpq_url(_world(profile)) + "\n")
 
 
 def _settings(profile: str | None, data: Path | None) -> Settings:
     return load_settings(profile, data)
+
+
+def _world(profile: str | None) -> Settings:
+    """Settings of a command that only asks for what nights have left."""
+    return load_settings(profile, reads_sources=False)
 
 
 def _night(ds: str) -> date:

@@ -20,7 +20,6 @@ CATEGORY: Final = "category"
 YEAR: Final = "year"
 DURATION: Final = "duration"
 
-DS: Final = "ds"
 EVENT_TIMESTAMP: Final = "event_timestamp"
 """The instant a feature snapshot stands for: it knows exactly what happened before it."""
 
@@ -47,5 +46,3 @@ CANONICAL_TYPES: Final[dict[str, ColumnType]] = {
     DURATION: "number",
 }
 """Types of the names every profile shares; any other column says its own type, or is text."""
-
-EVENT_COLUMNS: Final = (USER_ID, ITEM_ID, TS, EVENT_TYPE, WEIGHT)

@@ -71,8 +71,12 @@ class Settings:
         return variables
 
 
-def load_settings(profile: str | None = None, data: str | Path | None = None) -> Settings:
+def load_settings(
+    profile: str | None = None, data: str | Path | None = None, *, reads_sources: bool = True
+) -> Settings:
     """Resolve settings from arguments, environment and profile file.
+
+    With `reads_sources=False`, for look-ups and the like, no data folder needs to be known.
 
     Raises
     ------
@@ -86,14 +90,15 @@ def load_settings(profile: str | None = None, data: str | Path | None = None) ->
     name = profile or os.environ.get("RECOMMENDER_PROFILE")
     if name is None:
         name = selected.get("profile", DEFAULT_PROFILE)
-        data = data or os.environ.get("RECOMMENDER_DATA") or selected.get("data")
     path = _profile_path(name)
     parsed = _parse_profile(path, _environment_overrides())
     folder = data or os.environ.get("RECOMMENDER_DATA")
-    if folder is None and parsed.synthetic is None:
+    if folder is None and selected.get("profile") == str(path):
+        folder = selected.get("data")
+    if reads_sources and folder is None and parsed.synthetic is None:
         raise ConfigError(f"profile {parsed.name!r} needs data: give --data DIR or set RECOMMENDER_DATA")
     resolved = Path(folder).absolute() if folder is not None else home / parsed.name / "source"
-    if folder is not None and parsed.synthetic is None and not resolved.is_dir():
+    if reads_sources and folder is not None and parsed.synthetic is None and not resolved.is_dir():
         raise SourceError(f"data folder {resolved} does not exist (--data or RECOMMENDER_DATA)")
     return Settings(
         profile=parsed,

@@ -34,10 +34,6 @@ class TaskRun:
     """How long it has run, to its end or until now; None before it starts."""
     try_number: int
 
-    @property
-    def finished(self) -> bool:
-        return self.state in ("success", "failed", "upstream_failed", "skipped", "removed")
-
 
 class AirflowClient:
     """One logged-in user of a running Airflow."""

@@ -27,6 +27,8 @@ class Model(ABC):
     """A recommender over one attached data set; users and items are that data set's indices."""
 
     kind: ClassVar[str]
+    personal: ClassVar[bool] = True
+    """False where everybody gets the same list but for what they have seen: readers are told so."""
 
     def __init__(self) -> None:
         self._dataset: Dataset | None = None

@@ -29,6 +29,7 @@ class Popularity(Model):
     """
 
     kind: ClassVar[str] = "popularity"
+    personal: ClassVar[bool] = False
 
     def __init__(self, half_life_days: float = HALF_LIFE_DAYS) -> None:
         super().__init__()

@@ -14,7 +14,7 @@ from recommender.publishing.cold_start import popular, segment_lists
 from recommender.retrieval.exact import TopK, top_k
 from recommender.retrieval.hnsw import HnswIndex, build_index
 
-PERSONAL, SEGMENT = "personal", "segment"
+PERSONAL, SEGMENT, POPULAR = "personal", "segment", "popular"
 _SMALLEST_INDEXED_DIMENSION = 2
 _LEAST_WEIGHT = 1e-9
 
@@ -55,7 +55,8 @@ def build_content(model: Model, users: Path, items: Path, config: Publish) -> Co
     candidates = len(dataset.item_ids)
     k = min(config.top_k, candidates)
     warm = dataset.active_users
-    personal = UserLists(PERSONAL, dataset.user_ids[warm], model.recommend(warm, k))
+    source = PERSONAL if model.personal else POPULAR
+    personal = UserLists(source, dataset.user_ids[warm], model.recommend(warm, k))
     everybody = popular(dataset, k)
     lists = [personal]
     if config.segments:

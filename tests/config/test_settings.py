@@ -124,3 +124,11 @@ def test_the_shipped_policy_is_valid() -> None:
 def test_the_committed_reference_is_the_one_the_sections_make() -> None:
     committed = Path(__file__).parents[2] / "docs" / "profile.md"
     assert committed.read_text() == reference(), "run `python -m recommender.config.reference > docs/profile.md`"
+
+
+def test_a_look_up_needs_no_data_and_a_named_profile_finds_the_data_it_ran_on(
+    home: Path, tmp_path: Path, profile: Path
+) -> None:
+    assert load_settings(str(profile), reads_sources=False).profile.name == "shop"
+    select(load_settings(str(profile), tmp_path))
+    assert load_settings(str(profile)).data == tmp_path
