@@ -26,7 +26,7 @@ EVENT_TIMESTAMP: Final = "event_timestamp"
 REASON: Final = "reason"
 RAW: Final = "raw"
 
-ColumnType = Literal["text", "number", "integer", "time"]
+ColumnType = Literal["text", "number", "integer", "time", "list"]
 
 CANONICAL_TYPES: Final[dict[str, ColumnType]] = {
     USER_ID: "text",

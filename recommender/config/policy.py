@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import yaml
 from pydantic import Field, ValidationError, model_validator
 
-from recommender.config.profile import Section
+from recommender.config.section import Section
 from recommender.errors import ConfigError
 
 DEFAULT_POLICY = Path(__file__).parent / "policies" / "default.yaml"

@@ -2,17 +2,13 @@
 
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
-from recommender.columns import CANONICAL_TYPES, ITEM_ID, TS, USER_ID, ColumnType
-
-
-class Section(BaseModel):
-    """Base of every section: immutable, and a misspelt key is an error."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+from recommender.columns import ITEM_ID, TS, USER_ID
+from recommender.config.section import Section
+from recommender.config.source import EventSource, Source
 
 
 class Words(Section):
@@ -23,66 +19,6 @@ class Words(Section):
     event: str = "event"
     creator: str = "creator"
     category: str = "category"
-
-
-class ColumnSource(Section):
-    """Where one canonical column comes from: a source column, or a DuckDB SQL expression over them."""
-
-    column: str | None = None
-    """The source's column."""
-    sql: str | None = None
-    """A DuckDB expression over the source's columns, instead."""
-    type: ColumnType | None = None
-    """Known for the canonical names; text for others."""
-    unit: Literal["iso", "seconds", "milliseconds"] = "iso"
-    """How a time is written: ISO text or a native timestamp, or an epoch count. UTC."""
-    min: float | None = None
-    """Numbers below this are taken as missing, and counted."""
-    max: float | None = None
-    """Numbers above this are taken as missing, and counted."""
-
-    @model_validator(mode="after")
-    def _one_origin(self) -> "ColumnSource":
-        if (self.column is None) == (self.sql is None):
-            raise ValueError("give exactly one of `column` and `sql`")
-        return self
-
-
-class Source(Section):
-    """One table: its files and the mapping onto canonical columns."""
-
-    path: str
-    """Relative to the data folder; `*` matches several files."""
-    format: Literal["csv", "parquet"] | None = None
-    """Taken from the file's ending when absent."""
-    delimiter: str = ","
-    """Of CSV files."""
-    columns: dict[str, ColumnSource]
-    """Canonical name to the source's column, or to a ColumnSource. Besides the required ids and `ts`, these names
-    have a meaning: event_type, weight; country, age, age_band, gender, registered; title, creator, category, year,
-    duration. Any other name is an attribute of your own."""
-    limit: Annotated[int, Field(gt=0)] | None = None
-    """Read at most this many rows, for quick runs."""
-
-    @field_validator("columns", mode="before")
-    @classmethod
-    def _short_form(cls, value: Any) -> Any:
-        if not isinstance(value, dict):
-            return value
-        return {name: {"column": text} if isinstance(text, str) else text for name, text in value.items()}
-
-    @model_validator(mode="after")
-    def _known_format(self) -> "Source":
-        if self.format is None and not self.path.endswith((".csv", ".tsv", ".csv.gz", ".parquet")):
-            raise ValueError(f"cannot tell the format of {self.path!r}: say `format: csv` or `format: parquet`")
-        return self
-
-    @property
-    def kind(self) -> str:
-        return self.format or ("parquet" if self.path.endswith(".parquet") else "csv")
-
-    def type_of(self, name: str) -> ColumnType:
-        return self.columns[name].type or CANONICAL_TYPES.get(name, "text")
 
 
 class SyntheticWorld(Section):
@@ -104,6 +40,17 @@ class Quality(Section):
     """A folder with suites to use instead of the shipped ones."""
     max_rejected_share: Annotated[float, Field(ge=0, le=1)] = 0.05
     """Of the night's event rows; with more in quarantine the night stops."""
+    max_deleted_share: Annotated[float, Field(ge=0, le=1)] = 0.05
+    """Of the known events; when more are gone from the source, the night stops: rather a broken delivery."""
+
+
+class Engine(Section):
+    """What the database engine that reads and writes files may use."""
+
+    memory_gb: Annotated[float, Field(gt=0)] = 2.0
+    """Past this it spills to disk."""
+    threads: Annotated[int, Field(gt=0)] | None = None
+    """All cores when null."""
 
 
 class Features(Section):
@@ -238,7 +185,7 @@ class Profile(Section):
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
     """Also the name of its folder under RECOMMENDER_HOME."""
     words: Words = Words()
-    events: Source
+    events: EventSource
     """Needs columns user_id, item_id and ts."""
     users: Source | None = None
     """Needs column user_id; without it whoever has an event is a user."""
@@ -247,6 +194,7 @@ class Profile(Section):
     synthetic: SyntheticWorld | None = None
     """Generate the source files instead of reading a folder of yours."""
     quality: Quality = Quality()
+    engine: Engine = Engine()
     features: Features = Features()
     model: TwoTower = TwoTower()
     training: Training = Training()

@@ -8,7 +8,8 @@ from typing import Any
 
 from pydantic.fields import FieldInfo
 
-from recommender.config.profile import Profile, Section
+from recommender.config.profile import Profile
+from recommender.config.section import Section
 
 _INTRODUCTION = """# What a profile may say
 
@@ -32,10 +33,12 @@ def _collect(section: type[Section], keys: dict[type[Section], list[str]]) -> No
     for key, field in section.model_fields.items():
         inner = _inner(field)
         if inner is not None:
+            known = inner in keys
             names = keys.setdefault(inner, [])
             if key not in names:
                 names.append(key)
-            _collect(inner, keys)
+            if not known:
+                _collect(inner, keys)
 
 
 def _table(section: type[Section], name: str) -> list[str]:

@@ -104,7 +104,7 @@ def ingest(settings: Settings, ds: date, progress: Progress = quiet) -> IngestRe
         slices[night] = _events(connection, settings, lake, night, bootstrap=night == first)
     if not landed and slices[ds].kept.empty:
         raise SourceError(
-            f"no usable event up to {ds} in {settings.data / settings.profile.events.path}: "
+            f"no usable event up to {ds} in {settings.data / settings.profile.events.place}: "
             f"{len(slices[ds].rejected)} rows were unusable; is ds before the data begins?"
         )
     if settings.profile.users is None:
@@ -199,7 +199,7 @@ def _read(
     try:
         return connection.execute(query, parameters or []).df()
     except duckdb.Error as error:
-        path = settings.data / getattr(settings.profile, table).path
+        path = settings.data / getattr(settings.profile, table).place
         raise SourceError(f"cannot read {path}: {str(error).strip().splitlines()[0]}") from None
 
 

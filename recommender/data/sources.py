@@ -10,7 +10,8 @@ from pathlib import Path
 import duckdb
 
 from recommender.columns import ITEM_ID, RAW, USER_ID
-from recommender.config.profile import ColumnSource, Profile, Source
+from recommender.config.profile import Profile
+from recommender.config.source import ColumnSource, Source
 from recommender.errors import SourceError
 
 _IDS = (USER_ID, ITEM_ID)
@@ -32,9 +33,9 @@ def open_source(connection: duckdb.DuckDBPyConnection, profile: Profile, table: 
     """
     source: Source = getattr(profile, table)
     where = f"{table}.path of profile {profile.name}"
-    files = sorted(str(file) for file in data.glob(source.path))
+    files = sorted(str(file) for file in data.glob(source.place))
     if not files:
-        raise SourceError(f"no file matches {data / source.path} ({where})")
+        raise SourceError(f"no file matches {data / source.place} ({where})")
     empty = [file for file in files if Path(file).stat().st_size == 0]
     if empty:
         raise SourceError(f"{empty[0]} is empty: not even a header (matched by {where})")
@@ -44,13 +45,13 @@ def open_source(connection: duckdb.DuckDBPyConnection, profile: Profile, table: 
         connection.execute(f"create or replace temp view {table}_source as select * from {relation}{limit}")
         available = [row[0] for row in connection.execute(f"describe {table}_source").fetchall()]
     except duckdb.Error as error:
-        raise SourceError(f"cannot read {data / source.path}: {_one_line(error)} ({where})") from None
+        raise SourceError(f"cannot read {data / source.place}: {_one_line(error)} ({where})") from None
     for name, column in source.columns.items():
         if column.column is not None and column.column not in available:
             near = difflib.get_close_matches(column.column, available, n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(available)}"
             raise SourceError(
-                f"{data / source.path} has no column {column.column!r} "
+                f"{data / source.place} has no column {column.column!r} "
                 f"({table}.columns.{name} of profile {profile.name}); {hint}"
             )
     expressions = [f"{_expression(name, source, table)} as {_quoted(name)}" for name in source.columns]
@@ -98,12 +99,12 @@ def out_of_range(connection: duckdb.DuckDBPyConnection, profile: Profile, table:
 
 def _reader(connection: duckdb.DuckDBPyConnection, source: Source, files: list[str], table: str) -> str:
     names = ", ".join(_literal(file) for file in files)
-    if source.kind == "parquet":
+    if source.format_of(files[0]) == "parquet":
         return f"read_parquet([{names}], union_by_name = true)"
     for suffix in ("rejects", "reject_scans"):
         connection.execute(f"drop table if exists {table}_{suffix}")
     return (
-        f"read_csv([{names}], all_varchar = true, header = true, delim = {_literal(source.delimiter)}, "
+        f"read_csv([{names}], all_varchar = true, header = true, delim = {_literal(source.delimiter_of(files[0]))}, "
         f"store_rejects = true, rejects_table = '{table}_rejects', rejects_scan = '{table}_reject_scans')"
     )
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from recommender.columns import AGE, AGE_BAND, ITEM_ID, TITLE, USER_ID
-from recommender.config.profile import Profile, Source
+from recommender.config.profile import Profile
+from recommender.config.source import Source
 from recommender.errors import ConfigError
 
 Entity = Literal["user", "item"]

@@ -16,7 +16,7 @@ from recommender.storage import embedded
 WRITER = "reco_writer"
 READER = "reco_reader"
 _MIGRATIONS = Path(__file__).parent / "migrations"
-_HEAD = "0002"
+_HEAD = max(path.stem.partition("_")[0] for path in (_MIGRATIONS / "versions").glob("0*.py"))
 
 
 def libpq_url(settings: Settings) -> str:

@@ -49,7 +49,7 @@ def test_the_selection_is_remembered_and_an_argument_beats_it(home: Path, tmp_pa
         ("name: Shop!", "name: String should match"),
         ("events: {path: events.csv, columns: {user_id: u, item_id: i}}", "events.columns lacks ts"),
         ("events: {path: events.txt, columns: {user_id: u, item_id: i, ts: t}}", "cannot tell the format"),
-        ("items: {path: i.csv, columns: {item_id: {column: a, sql: b}}}", "exactly one of `column` and `sql`"),
+        ("items: {path: i.csv, columns: {item_id: {column: a, sql: b}}}", "exactly one of `column`, `sql`, `value` and `parts`"),
         ("publish: [1]", "publish"),
     ],
 )

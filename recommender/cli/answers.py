@@ -1,0 +1,107 @@
+"""Commands that read what nights have left: look-ups, status, the database's URL."""
+
+import sys
+from datetime import UTC, datetime
+from typing import Any
+
+from recommender.cli.console import K, ProfileOption, app, expected_failures, out, print_table, world_of
+from recommender.errors import RecommenderError
+
+
+@app.command()
+@expected_failures
+def recommend(user: str, k: K = 10, profile: ProfileOption = None) -> None:
+    """Print a user's live recommendations; an unknown user gets what is popular."""
+    from recommender.serving import lookup
+    from recommender.storage.postgres import connect
+
+    with connect(world_of(profile)) as connection:
+        rows = lookup.recommend(connection, user, k)
+    if not rows:
+        raise RecommenderError("nothing is published yet: run `recommender nightly --ds …` first")
+    print_table("", ("rank", "item", "title", "creator", "score", "source", "reason"), [
+        (row.rank, row.item_id, row.title, row.creator, f"{row.score:.4f}", row.source, row.reason) for row in rows
+    ])  # fmt: skip
+
+
+@app.command()
+@expected_failures
+def similar(item: str, k: K = 10, profile: ProfileOption = None) -> None:
+    """Print the items closest to an item."""
+    from recommender.serving import lookup
+    from recommender.storage.postgres import connect
+
+    with connect(world_of(profile)) as connection:
+        rows = lookup.similar(connection, item, k)
+    if not rows:
+        raise RecommenderError(f"the live publication has no item {item!r}: try `recommender search TEXT`")
+    print_table("", ("rank", "item", "title", "creator", "score"), [
+        (row.rank, row.item_id, row.title, row.creator, f"{row.score:.4f}") for row in rows
+    ])  # fmt: skip
+
+
+@app.command()
+@expected_failures
+def search(text: str, k: K = 10, profile: ProfileOption = None) -> None:
+    """Find items by title and creator; typos are forgiven."""
+    from recommender.serving import lookup
+    from recommender.storage.postgres import connect
+
+    with connect(world_of(profile)) as connection:
+        rows = lookup.search(connection, text, k)
+    if not rows:
+        raise RecommenderError(f"nothing like {text!r} in the live publication")
+    print_table("", ("item", "title", "creator", "similarity"), [
+        (row.item_id, row.title, row.creator, f"{row.similarity:.2f}") for row in rows
+    ])  # fmt: skip
+
+
+@app.command()
+@expected_failures
+def status(profile: ProfileOption = None) -> None:
+    """Show what is live, the champion, its last verdict, and the latest stages."""
+    settings = world_of(profile)
+    from recommender.storage.postgres import connect, rows_as_dicts
+
+    with connect(settings) as connection:
+        publications = rows_as_dicts(connection, "select * from reco.publications order by publication_id desc limit 5")
+        models = rows_as_dicts(connection, "select * from reco.models order by ds desc, trained_at desc limit 5")
+        rules = rows_as_dicts(
+            connection,
+            """select * from reco.gate_results
+               where model_version = (select model_version from reco.models where judged_at is not null
+                                      order by judged_at desc limit 1)""",
+        )
+        runs = rows_as_dicts(connection, "select * from reco.stage_runs order by run_id desc limit 12")
+    out.print(f"profile [bold]{settings.profile.name}[/], world {settings.world}", highlight=False, soft_wrap=True)
+    print_table("publications", ("id", "night", "model", "status", "users", "items", "live since"), [
+        (*(p[name] for name in ("publication_id", "ds", "model_version", "status", "users", "items")),
+         minute(p["activated_at"])) for p in publications
+    ])  # fmt: skip
+    print_table("models", ("version", "night", "status", "judged recall@20"), [
+        (m["model_version"], m["ds"], m["status"], _recall(m["metrics"])) for m in models
+    ])  # fmt: skip
+    print_table("last verdict", ("rule", "passed", "detail"), [
+        (r["rule"], "yes" if r["passed"] else "NO", r["detail"]) for r in rules
+    ])  # fmt: skip
+    print_table("latest stages", ("night", "stage", "status", "seconds", "summary"), [
+        (r["ds"], r["stage"], r["status"], f"{r['seconds']:.1f}", r["summary"]) for r in reversed(runs)
+    ])  # fmt: skip
+
+
+@app.command("db-url")
+@expected_failures
+def db_url(profile: ProfileOption = None) -> None:
+    """Print the database's URL for psql; starts the embedded server when none is configured."""
+    from recommender.storage.postgres import libpq_url
+
+    sys.stdout.write(libpq_url(world_of(profile)) + "\n")
+
+
+def minute(instant: datetime | None) -> str | None:
+    return None if instant is None else instant.astimezone(UTC).strftime("%Y-%m-%d %H:%M")
+
+
+def _recall(metrics: dict[str, Any]) -> str | None:
+    recall = metrics.get("judged", {}).get("challenger", {}).get("recall@20")
+    return None if recall is None else f"{recall:.4f}"
