@@ -23,6 +23,11 @@ DURATION: Final = "duration"
 EVENT_TIMESTAMP: Final = "event_timestamp"
 """The instant a feature snapshot stands for: it knows exactly what happened before it."""
 
+LANDED: Final = "landed"
+"""The night that brought an event."""
+REMOVED: Final = "removed"
+"""True in an event that says that an equal, earlier one is gone from the source."""
+
 REASON: Final = "reason"
 RAW: Final = "raw"
 

@@ -11,6 +11,9 @@ RecommenderError
 └── DatabaseError        PostgreSQL cannot be reached or refuses
 """
 
+from collections.abc import Sequence
+from typing import Any
+
 
 class RecommenderError(Exception):
     """Base of every expected failure; the CLI prints its message on one line and exits 2."""
@@ -26,6 +29,11 @@ class SourceError(RecommenderError):
 
 class DataQualityError(RecommenderError):
     """A batch failed its expectations."""
+
+    def __init__(self, message: str, results: Sequence[Any] = ()) -> None:
+        super().__init__(message)
+        self.results = tuple(results)
+        """`CheckResult` of every expectation of the tables that were checked."""
 
 
 class NotReadyError(RecommenderError):

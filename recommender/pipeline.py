@@ -6,25 +6,32 @@ run again: the same night gives the same result. Each leaves one row in `reco.st
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from time import monotonic
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 import psycopg
+import pyarrow.parquet as pq
 
 from recommender.config.settings import Settings
 from recommender.data import ingest as data_ingest
-from recommender.data.quality import validate
+from recommender.data.events import known_events
+from recommender.data.quality import CheckResult, validate_partition
 from recommender.data.split import snapshot_nights
-from recommender.errors import NotReadyError, RecommenderError
+from recommender.errors import DataQualityError, NotReadyError, RecommenderError
 from recommender.features.definitions import Entity, declared_features
 from recommender.progress import Progress, quiet
+from recommender.storage import quality_results
 from recommender.storage.artifacts import file_sha256
 from recommender.storage.lake import Lake
 from recommender.storage.postgres import connect, libpq_url
+from recommender.storage.world_lock import shared
+
+if TYPE_CHECKING:
+    from recommender.publishing.erasure import Erasure
 
 STAGES = ("ingest", "features", "train", "judge", "refit", "publish")
 
@@ -48,6 +55,7 @@ def ingest(settings: Settings, ds: date, progress: Progress = quiet) -> StageRes
 
     def work() -> StageResult:
         result = data_ingest.ingest(settings, ds, progress)
+        _keep_checks(settings, ds, result.checks)
         detail = {
             "events": result.events,
             "users": result.users,
@@ -77,9 +85,8 @@ def features(settings: Settings, ds: date, progress: Progress = quiet) -> StageR
             ]
             progress(f"{entity} features of {len(todo)} nights")
             build_snapshots(lake, profile, entity, todo, known=ds)
-            snapshot = lake.read(snapshot_table(entity), ds)
-            validate(snapshot_table(entity), snapshot, ds, settings)
-            built[entity], rows[entity] = len(todo), len(snapshot)
+            _keep_checks(settings, ds, validate_partition(snapshot_table(entity), lake, ds, settings))
+            built[entity], rows[entity] = len(todo), pq.read_metadata(lake.path(snapshot_table(entity), ds)).num_rows
         progress("Feast: apply and materialize")
         from recommender.features.store import apply, feature_store, materialize
 
@@ -230,6 +237,14 @@ def rollback(settings: Settings) -> int:
     return int(row[0])
 
 
+def erase(settings: Settings, user_ids: Sequence[str] = (), progress: Progress = quiet) -> "Erasure":
+    """Remove these users, and everybody in `reco.erasure_requests`, from everything the world keeps, for good."""
+    from recommender.publishing.erasure import erase_users
+
+    with connect(settings, autocommit=True) as connection:
+        return erase_users(settings, connection, user_ids, progress)
+
+
 def evaluate(settings: Settings, ds: date, days: int) -> Mapping[str, float]:
     """Figures of the published lists of `ds` on what users chose in the `days` after, read from the source."""
     from recommender.evaluation.published import evaluate_published
@@ -253,22 +268,29 @@ def _recorded(settings: Settings, stage: str, ds: date, work: Callable[[], Stage
     with connect(settings):
         pass  # a night that can't record its result should not begin
     try:
-        result = work()
+        with shared(settings.world):
+            result = work()
     except RecommenderError as error:
         record("failed", str(error), {"error": type(error).__name__})
+        if isinstance(error, DataQualityError):
+            _keep_checks(settings, ds, error.results)
         raise
     except Exception as error:
-        record("failed", f"{type(error).__name__}: {error}", {"error": type(error).__name__})
+        # the lines after the first may quote rows
+        first_line = next(iter(str(error).splitlines()), "")
+        record("failed", f"{type(error).__name__}: {first_line}", {"error": type(error).__name__})
         raise
     record("done", result.summary, result.detail)
     return result
 
 
+def _keep_checks(settings: Settings, ds: date, checks: Sequence[CheckResult]) -> None:
+    with connect(settings) as connection:
+        quality_results.record(connection, ds, checks)
+
+
 def _first_event(lake: Lake, ds: date) -> date:
-    files = [str(path) for path in lake.paths("events", date.max)]
-    if not files:
-        raise NotReadyError(f"the lake holds no events up to {ds}: run `recommender run ingest --ds {ds}` first")
-    row = duckdb.execute("select min(ts)::date from read_parquet(?)", [files]).fetchone()
+    row = duckdb.execute(f"select min(ts)::date from {known_events(lake, ds)}").fetchone()
     if row is None or row[0] is None or row[0] > ds:
         raise NotReadyError(f"the lake holds no events up to {ds}: is ds before the data begins?")
     first: date = row[0]

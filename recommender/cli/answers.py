@@ -59,11 +59,13 @@ def search(text: str, k: K = 10, profile: ProfileOption = None) -> None:
 @app.command()
 @expected_failures
 def status(profile: ProfileOption = None) -> None:
-    """Show what is live, the champion, its last verdict, and the latest stages."""
+    """Show what is live, the champion, its last verdict, the last checks of the data, and the latest stages."""
     settings = world_of(profile)
     from recommender.storage.postgres import connect, rows_as_dicts
+    from recommender.storage.quality_results import last_results
 
     with connect(settings) as connection:
+        checks = last_results(connection)
         publications = rows_as_dicts(connection, "select * from reco.publications order by publication_id desc limit 5")
         models = rows_as_dicts(connection, "select * from reco.models order by ds desc, trained_at desc limit 5")
         rules = rows_as_dicts(
@@ -83,6 +85,9 @@ def status(profile: ProfileOption = None) -> None:
     ])  # fmt: skip
     print_table("last verdict", ("rule", "passed", "detail"), [
         (r["rule"], "yes" if r["passed"] else "NO", r["detail"]) for r in rules
+    ])  # fmt: skip
+    print_table("data quality", ("night", "table", "checks passed", "what failed"), [
+        (c.ds, c.table, f"{c.passed} of {c.checked}", "\n".join(c.broken) or None) for c in checks
     ])  # fmt: skip
     print_table("latest stages", ("night", "stage", "status", "seconds", "summary"), [
         (r["ds"], r["stage"], r["status"], f"{r['seconds']:.1f}", r["summary"]) for r in reversed(runs)

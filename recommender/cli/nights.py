@@ -18,22 +18,33 @@ from recommender.cli.console import (
     settings_of,
     world_of,
 )
-from recommender.config.settings import parse_ds, select
+from recommender.config.settings import nights, parse_ds, select
 from recommender.errors import ConfigError
 
 
 @app.command()
 @expected_failures
-def nightly(ds: Ds, profile: ProfileOption = None, data: DataOption = None) -> None:
-    """Run every stage of one night in this process, as the `nightly` Dag does."""
-    settings, night = settings_of(profile, data), parse_night(ds)
+def nightly(
+    ds: Ds,
+    to: Annotated[
+        str | None, typer.Option("--to", help="Backfill: every night from --ds to this one.", metavar="YYYY-MM-DD")
+    ] = None,
+    profile: ProfileOption = None,
+    data: DataOption = None,
+) -> None:
+    """Run every stage of one night, or of a range of nights, in this process, as the `nightly` Dag does."""
+    settings, first = settings_of(profile, data), parse_night(ds)
+    last = first if to is None else parse_night(to)
+    if last < first:
+        raise ConfigError(f"--to {last} lies before --ds {first}")
     from recommender import pipeline
 
     select(settings)
-    started = datetime.now(UTC)
-    for result in pipeline.nightly(settings, night, progress):
-        out.print(f"[green]✓[/] {result.stage:<9}{result.summary}", highlight=False, soft_wrap=True)
-    out.print(f"night {night} done in {(datetime.now(UTC) - started).total_seconds():.0f} s", highlight=False)
+    for night in nights(first, last):
+        started = datetime.now(UTC)
+        for result in pipeline.nightly(settings, night, progress):
+            out.print(f"[green]✓[/] {result.stage:<9}{result.summary}", highlight=False, soft_wrap=True)
+        out.print(f"night {night} done in {(datetime.now(UTC) - started).total_seconds():.0f} s", highlight=False)
 
 
 @app.command()

@@ -7,6 +7,7 @@ import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from recommender.config.section import Section
+from recommender.config.yaml12 import load_yaml
 from recommender.errors import ConfigError
 
 DEFAULT_POLICY = Path(__file__).parent / "policies" / "default.yaml"
@@ -47,7 +48,7 @@ def load_policy(path: Path | None) -> Policy:
     """Read and validate a policy file; None reads the shipped one."""
     file = path or DEFAULT_POLICY
     try:
-        return Policy.model_validate(yaml.safe_load(file.read_text(encoding="utf-8")))
+        return Policy.model_validate(load_yaml(file.read_text(encoding="utf-8")))
     except FileNotFoundError:
         raise ConfigError(f"policy {file} does not exist (gate.policy of the profile)") from None
     except yaml.YAMLError as error:

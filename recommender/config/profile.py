@@ -1,12 +1,14 @@
 """What a profile may say: one pydantic model a section, every unknown key refused."""
 
+import difflib
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from recommender.columns import ITEM_ID, TS, USER_ID
+from recommender.columns import AGE, AGE_BAND, CATEGORY, CREATOR, ITEM_ID, TITLE, TS, USER_ID
+from recommender.config.preprocessing import Preprocessing
 from recommender.config.section import Section
 from recommender.config.source import EventSource, Source
 
@@ -22,26 +24,62 @@ class Words(Section):
 
 
 class SyntheticWorld(Section):
-    """Size of the generated world; used when a profile has no data of its own."""
+    """Size and character of the generated world; used when a profile has no data of its own."""
 
+    domain: Literal["music"] = "music"
+    """What items are: it names them and gives them numeric attributes."""
     users: Annotated[int, Field(ge=10)] = 1500
-    items: Annotated[int, Field(ge=10)] = 1200
+    items: Annotated[int, Field(ge=10, le=1_000_000)] = 1200
+    creators: Annotated[int, Field(ge=1)] | None = None
+    """One for every eight items when null."""
+    categories: Annotated[int, Field(ge=2, le=24)] = 12
     days: Annotated[int, Field(ge=30)] = 240
     last_day: date = date(2026, 3, 31)
-    events_per_user: Annotated[float, Field(gt=0)] = 55.0
-    """Of a user who was there from the first day, on the median."""
-    seed: int = 7
+    events_per_user: Annotated[float, Field(gt=0)] = 50.0
+    """On average; the most active users have many times as many."""
+    repeats: bool = False
+    """Whether a user may choose an item again."""
+    seed: Annotated[int, Field(ge=0)] = 7
+    popularity: Annotated[float, Field(ge=0, le=3)] = 0.8
+    """Exponent of the items' appeal: rank to the power of minus this. 0: all alike."""
+    drift: Annotated[float, Field(ge=0, le=1)] = 0.4
+    """How far every user's taste moves from the first to the last day: 0 not at all, 1 to another taste altogether."""
+    seasonality: Annotated[float, Field(ge=0, le=1)] = 0.5
+    """How much the weekday, the time of year and the hour matter; 0: events are spread evenly."""
+    new_user_share: Annotated[float, Field(ge=0, le=1)] = 0.4
+    """Users who join after the first day, some every day."""
+    new_item_share: Annotated[float, Field(ge=0, le=0.9)] = 0.2
+    """Items released after the first day, some every day."""
+    missing_share: Annotated[float, Field(ge=0, le=1)] = 0.03
+    """Missing values in every attribute of users and items."""
+    misspelt_share: Annotated[float, Field(ge=0, le=1)] = 0.01
+    """Items whose creator is spelt another way: case, accents, `feat.`, `the`."""
+    dirty_share: Annotated[float, Field(ge=0, le=0.5)] = 0.002
+    """Unusable rows added to every table, for every usable one."""
 
 
 class Quality(Section):
     """What the night's batch must show beside the suites in `expectations/`."""
 
     expectations: Path | None = None
-    """A folder with suites to use instead of the shipped ones."""
+    """A folder with suites of your own, `events.yaml` and so on, beside the profile. Their entries are added to the
+    shipped ones; one with the same `expect` and column replaces the shipped one, and `severity: off` removes it."""
     max_rejected_share: Annotated[float, Field(ge=0, le=1)] = 0.05
     """Of the night's event rows; with more in quarantine the night stops."""
     max_deleted_share: Annotated[float, Field(ge=0, le=1)] = 0.05
     """Of the known events; when more are gone from the source, the night stops: rather a broken delivery."""
+
+
+class Names(Section):
+    """Which spellings of creators and categories are one name; every merge is kept in the lake's `name_merges`."""
+
+    columns: tuple[str, ...] = (CREATOR, CATEGORY)
+    """Text and list columns of the items; those that hold ids are left alone."""
+    apply_above: Annotated[float, Field(ge=0.5, le=1)] = 0.95
+    """Merges with less confidence are only listed."""
+    overrides: Path | None = None
+    """A CSV file beside the profile with what people decided: `column,value,canonical`; a value that is its own
+    canonical is kept apart."""
 
 
 class Engine(Section):
@@ -116,8 +154,6 @@ class TwoTower(Section):
     max_epochs: Annotated[int, Field(ge=1)] = 20
     patience: Annotated[int, Field(ge=1)] = 3
     """Epochs without a better validation recall before training stops."""
-    min_category_count: Annotated[int, Field(ge=1)] = 5
-    """Creators and categories rarer than this share one 'other' vector."""
 
 
 class Training(Section):
@@ -189,19 +225,31 @@ class Profile(Section):
     """Needs columns user_id, item_id and ts."""
     users: Source | None = None
     """Needs column user_id; without it whoever has an event is a user."""
-    items: Source
-    """Needs column item_id."""
+    items: Source | None = None
+    """Needs column item_id; without it whatever has an event is an item."""
     synthetic: SyntheticWorld | None = None
     """Generate the source files instead of reading a folder of yours."""
     quality: Quality = Quality()
+    names: Names = Names()
     engine: Engine = Engine()
     features: Features = Features()
+    preprocessing: Preprocessing = Preprocessing()
     model: TwoTower = TwoTower()
     training: Training = Training()
     evaluation: Evaluation = Evaluation()
     gate: Gate = Gate()
     publish: Publish = Publish()
     schedule: Schedule = Schedule()
+
+    @model_validator(mode="after")
+    def _prepared_features(self) -> "Profile":
+        declared = sorted({*self.features.user, *self.features.item})
+        for name in self.preprocessing.features:
+            if name not in declared:
+                near = difflib.get_close_matches(name, declared, n=1)
+                hint = f"did you mean {near[0]!r}?" if near else f"declared are {', '.join(declared)}"
+                raise ValueError(f"preprocessing.features: no feature named {name!r} is declared; {hint}")
+        return self
 
     @model_validator(mode="after")
     def _required_columns(self) -> "Profile":
@@ -212,3 +260,29 @@ class Profile(Section):
             if missing:
                 raise ValueError(f"{table}.columns lacks {', '.join(missing)}")
         return self
+
+    @model_validator(mode="after")
+    def _nothing_personal_is_published(self) -> "Profile":
+        for name in (ITEM_ID, TITLE, CREATOR):
+            if self.items is not None and name in self.items.columns and self.items.columns[name].personal:
+                raise ValueError(f"items.columns.{name} is published with the recommendations: it can't be personal")
+        return self
+
+
+def personal_columns(profile: Profile, table: str) -> set[str]:
+    """Columns of a table of the lake whose values no log, report, Data Doc or recommendation may show.
+
+    That is `user_id` everywhere, every column of the users unless it says `personal: false`, and any column that says
+    `personal: true`. Snapshots of features follow the table whose attributes they repeat.
+    """
+    described = {"user_features": "users", "item_features": "items"}.get(table, table)
+    source: Source | None = getattr(profile, described) if described in ("events", "users", "items") else None
+    columns = source.columns if source is not None else {}
+    personal = {USER_ID} | {
+        name
+        for name, column in columns.items()
+        if (described == "users" if column.personal is None else column.personal)
+    }
+    if AGE in personal and AGE_BAND not in columns:  # derived from the age
+        personal.add(AGE_BAND)
+    return personal

@@ -15,6 +15,7 @@ import yaml
 from pydantic import ValidationError
 
 from recommender.config.profile import Profile
+from recommender.config.yaml12 import load_yaml
 from recommender.errors import ConfigError, SourceError
 
 PROFILES = Path(__file__).parent / "profiles"
@@ -165,13 +166,13 @@ def _environment_overrides() -> dict[str, Any]:
             node = overrides
             for section in sections:
                 node = node.setdefault(section, {})
-            node[key] = yaml.safe_load(text)
+            node[key] = load_yaml(text)
     return overrides
 
 
 def _parse_profile(path: Path, overrides: dict[str, Any]) -> Profile:
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = load_yaml(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(content, dict):

@@ -1,5 +1,7 @@
 """What a profile may say about where a table comes from: files or SQL, side tables, and the mapping of columns."""
 
+import difflib
+import zoneinfo
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -17,6 +19,8 @@ _FORMATS: dict[str, Format] = {
     ".ndjson": "jsonl",
 }
 _COMPRESSIONS = (".gz", ".zst")
+_ANY_FORMAT = ("*", *(f"*{ending}" for ending in _COMPRESSIONS))
+_LONGEST_DELIMITER = 4
 
 
 class ColumnSource(Section):
@@ -49,6 +53,15 @@ class ColumnSource(Section):
     """Personal data: used for features, never shown in logs, reports, Data Docs or recommendations. When absent: true
     for every column of the users table."""
 
+    @field_validator("zone")
+    @classmethod
+    def _known_zone(cls, zone: str | None) -> str | None:
+        zones = zoneinfo.available_timezones()
+        if zone is not None and zones and zone not in zones:
+            near = difflib.get_close_matches(zone, zones, n=1, cutoff=0.5)
+            raise ValueError(f"no time zone is called {zone!r}{f'; did you mean {near[0]!r}?' if near else ''}")
+        return zone
+
     @model_validator(mode="after")
     def _one_origin(self) -> "ColumnSource":
         origins = (self.column, self.sql, self.value, self.parts)
@@ -68,7 +81,7 @@ class Origin(Section):
     format: Format | None = None
     """Taken from the file's ending when absent."""
     delimiter: Annotated[str, Field(min_length=1, max_length=4)] | None = None
-    """Between the values of a CSV row: a tab for `.tsv`, else a comma, when absent."""
+    """Between the values of a CSV row, at most four bytes: a tab for `.tsv`, else a comma, when absent."""
     quote: Annotated[str, Field(max_length=1)] = '"'
     """Around CSV values that hold the delimiter; empty for files that quote nothing."""
     header: bool = True
@@ -95,8 +108,10 @@ class Origin(Section):
         if self.database is not None and (self.table is None) == (self.query is None):
             raise ValueError("give exactly one of `table` and `query` with `database`")
         ending = (self.path or "").rsplit("/", 1)[-1]
-        if "." in ending and self.format_of(ending) is None:
+        if "." in ending and not ending.endswith(_ANY_FORMAT) and self.format_of(ending) is None:
             raise ValueError(f"cannot tell the format of {self.path!r}: say `format: csv`, `parquet` or `jsonl`")
+        if len((self.delimiter or "").encode()) > _LONGEST_DELIMITER:
+            raise ValueError(f"`delimiter` {self.delimiter!r} is longer than {_LONGEST_DELIMITER} bytes")
         if self.header and self.names:
             raise ValueError("`names` is for files without a header: say `header: false` too")
         names = [join.name for join in self.joins]

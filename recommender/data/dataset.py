@@ -4,7 +4,7 @@ A `Dataset` is immutable. Row `u` of `user_features` belongs to `user_ids[u]`, r
 `item_ids[i]`; events are sorted by user, then time, so that a user's history is one slice.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
 
@@ -89,6 +89,8 @@ class TrainingRows:
     """(rows, user features)"""
     item_features: pd.DataFrame
     """(rows, item features) of the row's own item."""
+    outside: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    """Positions of the training window's events that the k-core leaves out."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,30 +1,40 @@
 """The night's batch: read, judged row by row, validated as a whole, and landed in the lake all at once.
 
-rows read = rows kept + rows quarantined, for every table and every night.
+rows met = rows kept + rows quarantined, for every table and every night.
 """
 
+import re
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 
 import duckdb
-import pandas as pd
 
-from recommender.columns import AGE, AGE_BAND, EVENT_TYPE, ITEM_ID, RAW, REASON, TS, USER_ID, WEIGHT
-from recommender.config.settings import Settings, nights
+from recommender.columns import LANDED, REASON, REMOVED, TS, USER_ID
+from recommender.config.settings import Settings
+from recommender.config.source import Source
+from recommender.data.changes import Window, find_changes
 from recommender.data.dataset import night_end
-from recommender.data.quality import validate
-from recommender.data.sources import collect_unparsable, open_source, out_of_range
+from recommender.data.entities import KEYS, entities_of_events, judge_entities
+from recommender.data.erasures import forget_mentions, mark_erased
+from recommender.data.events import EVENT_KEY, known_events
+from recommender.data.history import figures
+from recommender.data.landing import discard_failed, keep_failed, land
+from recommender.data.names import canonicalise
+from recommender.data.quality import CheckResult, validate
+from recommender.data.relations import one_line
+from recommender.data.schema import check_schema
+from recommender.data.session import working_database
+from recommender.data.sources import open_source, out_of_range
 from recommender.data.synthetic import ensure_world
 from recommender.errors import DataQualityError, SourceError
 from recommender.progress import Progress, quiet
 from recommender.storage.lake import Lake
 
-_OLDEST_EVENT = "1990-01-01"
-"""Earlier times are typing errors and unset clocks."""
-BOOTSTRAP = "bootstrap"
-_AGE_BAND_SQL = f"""case when {AGE} < 18 then 'under 18' when {AGE} < 25 then '18-24' when {AGE} < 35 then '25-34'
-    when {AGE} < 45 then '35-44' when {AGE} < 55 then '45-54' when {AGE} is not null then '55+' end"""
-NIGHT = "night"
+BOOTSTRAP, NIGHT, COVERED = "bootstrap", "night", "covered by the bootstrap"
+_LATE_SHOWN = ("late", "corrected", "removed", "erased")
 
 
 @dataclass(frozen=True)
@@ -33,7 +43,7 @@ class IngestResult:
 
     ds: date
     kind: str
-    """`bootstrap`, `night`, or `covered` where the bootstrap already holds this night."""
+    """`bootstrap`, `night`, or `covered …` where the bootstrap already holds this night."""
     events: int
     users: int
     items: int
@@ -43,29 +53,44 @@ class IngestResult:
     """Values outside their bounds, by column."""
     filled_nights: int = 0
     """Earlier nights that had not landed and came in now."""
+    late: int = 0
+    """Events of days that were over already, corrected ones among them."""
+    corrected: int = 0
+    """Events that the source now tells otherwise."""
+    removed: int = 0
+    """Events gone from the source, those that came back corrected not among them."""
+    erased: int = 0
+    """Rows of erased users, which are left out of everything."""
+    merged_names: int = 0
+    """Spellings replaced by their canonical one."""
+    notes: tuple[str, ...] = ()
+    """Changes of the sources' columns since the last night."""
+    checks: tuple[CheckResult, ...] = field(default=(), compare=False, repr=False)
+    """What the expectations found."""
 
     @property
     def summary(self) -> str:
         aside = sum(self.quarantined.values())
-        reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(self.quarantined.items()))
-        fill = f", {self.filled_nights} missed nights filled" if self.filled_nights else ""
+        reasons = ", ".join(f"{count:,} {reason}" for reason, count in sorted(self.quarantined.items()))
+        parts = [f"{aside:,} rows quarantined{f' ({reasons})' if aside else ''}"]
+        parts += [f"{getattr(self, name):,} {name}" for name in _LATE_SHOWN if getattr(self, name)]
         blank = sum(self.taken_as_missing.values())
-        missing = f", {blank} values out of range taken as missing" if blank else ""
+        if blank:
+            parts.append(f"{blank:,} values out of range taken as missing")
+        if self.merged_names:
+            parts.append(f"{self.merged_names:,} names merged")
+        if self.filled_nights:
+            parts.append(f"{self.filled_nights} missed nights filled")
+        warned = [check.detail for check in self.checks if not check.success]
+        notes = "".join(f"; {note}" for note in [*self.notes, *(f"warning: {detail}" for detail in warned)])
         return (
             f"{self.kind}: {self.events:,} events, {self.users:,} users, {self.items:,} items; "
-            f"{aside:,} rows quarantined{f' ({reasons})' if aside else ''}{missing}{fill}"
+            f"{', '.join(parts)}{notes}"
         )
 
 
-@dataclass(frozen=True)
-class _Batch:
-    kept: pd.DataFrame
-    rejected: pd.DataFrame
-    """raw, reason"""
-
-
 def ingest(settings: Settings, ds: date, progress: Progress = quiet) -> IngestResult:
-    """Take in the night `ds`: everything up to its end when the lake is empty, else that day's slice.
+    """Take in the night `ds`: everything up to its end when the lake is empty, else what is new since the night before.
 
     Nights between the last landed one and `ds` that never ran are landed too, so that a night always knows
     everything before its end. All tables land or none does.
@@ -81,181 +106,190 @@ def ingest(settings: Settings, ds: date, progress: Progress = quiet) -> IngestRe
         ensure_world(settings.profile.synthetic, settings.data, progress)
     lake = Lake(settings.lake)
     landed = lake.nights("events")
-    first = landed[0] if landed else ds
-    connection = duckdb.connect()
-    connection.execute("set timezone = 'UTC'")
-    batches = {"items": _entities(connection, settings, "items", ITEM_ID)}
-    if settings.profile.users is not None:
-        batches["users"] = _entities(connection, settings, "users", USER_ID)
-    taken_as_missing = {
-        f"{table}.{column}": count
-        for table in batches
-        for column, count in out_of_range(connection, settings.profile, table).items()
-    }
-    open_source(connection, settings.profile, "events", settings.data)
-    for table, batch in batches.items():
-        connection.register(f"known_{table}", batch.kept)
-    before = [night for night in landed if night < ds]
-    missed = nights(before[-1] + timedelta(days=1), ds - timedelta(days=1)) if before else []
-    todo = [] if ds < first else [*missed, ds]
-    slices: dict[date, _Batch] = {}
-    for night in todo:
-        progress(f"reading events of {night}")
-        slices[night] = _events(connection, settings, lake, night, bootstrap=night == first)
-    if not landed and slices[ds].kept.empty:
+    with working_database(settings.profile.engine, settings.world) as connection:
+        if landed and ds < landed[0]:
+            return _covered(connection, settings, ds)
+        before = [night for night in landed if night < ds]
+        first = before[-1] + timedelta(days=1) if before else ds
+        window = Window(ds, first=min(first, ds), bootstrap=not before, newest=not any(night > ds for night in landed))
+        return _ingest(connection, settings, lake, window, progress)
+
+
+def _ingest(
+    connection: duckdb.DuckDBPyConnection, settings: Settings, lake: Lake, window: Window, progress: Progress
+) -> IngestResult:
+    profile, ds = settings.profile, window.ds
+    erased = _open_sources(connection, settings, window, progress)
+    missing: dict[str, int] = {}
+    for table, source in (("items", profile.items), ("users", profile.users), ("events", profile.events)):
+        if source is None:
+            continue
+        progress(f"reading {table} up to the end of {ds}" if table == "events" else f"reading {table}")
+        with _reading(settings, source):
+            if table == "events":
+                find_changes(connection, profile, lake, window)
+            else:
+                judge_entities(connection, table, source)
+                connection.execute(f"create or replace table known_{table} as select {KEYS[table]} from kept_{table}")
+            outside = out_of_range(connection, profile, table)
+        missing |= {f"{table}.{column}": count for column, count in outside.items()}
+    known = {table: lake.paths(table, ds)[-1:] for table in KEYS}
+    for table, source in (("items", profile.items), ("users", profile.users)):
+        if source is None:
+            earlier = f"read_parquet('{str(known[table][0]).replace(chr(39), chr(39) * 2)}')" if known[table] else None
+            entities_of_events(connection, table, earlier)
+    if erased:
+        forget_mentions(connection, settings, "rejected_events")
+        forget_mentions(connection, settings, "rejected_users")
+    counts = _counts(connection, lake, window)
+    if window.bootstrap and counts["kept"] == 0:
         raise SourceError(
-            f"no usable event up to {ds} in {settings.data / settings.profile.events.place}: "
-            f"{len(slices[ds].rejected)} rows were unusable; is ds before the data begins?"
+            f"no usable event up to {ds} in {profile.events.place}: {counts['rejected']:,} rows were unusable; "
+            "is ds before the data begins? (`recommender check` tells what the source holds)"
         )
-    if settings.profile.users is None:
-        batches["users"] = _users_from_events(lake, slices)
-    progress("validating the batch")
-    _validate(settings, lake, ds, batches, slices)
-    for table, batch in batches.items():
-        _land(lake, table, ds, batch, {})
-    for night, batch in slices.items():
-        _land(lake, "events", night, batch, {"kind": BOOTSTRAP if night == first else NIGHT})
-    everything = [*batches.values(), *slices.values()]
-    reasons = pd.concat([batch.rejected[REASON].str.replace(r"^line \d+ ", "", regex=True) for batch in everything])
+    notes = check_schema(connection, lake, window.ds)
+    names = canonicalise(connection, settings, lake, ds)
+    progress(f"checking {counts['kept']:,} events")
+    checks = _validate(connection, settings, lake, window, counts)
+    progress("landing the night")
+    land(connection, lake, window, {name: counts[name] for name in ("late", "corrected", "removed")})
+    discard_failed(lake, ds)
     return IngestResult(
         ds=ds,
-        kind="covered by the bootstrap" if ds < first else BOOTSTRAP if ds == first else NIGHT,
-        events=sum(len(batch.kept) for batch in slices.values()),
-        users=len(batches["users"].kept),
-        items=len(batches["items"].kept),
-        quarantined={str(reason): int(count) for reason, count in reasons.str.split(":").str[0].value_counts().items()},
-        taken_as_missing=taken_as_missing,
-        filled_nights=len(missed),
+        kind=BOOTSTRAP if window.bootstrap else NIGHT,
+        events=counts["kept"],
+        users=_count(connection, "kept_users"),
+        items=_count(connection, "kept_items"),
+        quarantined=_reasons(connection),
+        taken_as_missing=missing,
+        filled_nights=len(window.nights) - 1,
+        late=counts["late"],
+        corrected=counts["corrected"],
+        removed=counts["removed"] - counts["corrected"],
+        erased=erased,
+        merged_names=names.applied,
+        notes=notes,
+        checks=tuple(checks),
     )
 
 
-def _entities(connection: duckdb.DuckDBPyConnection, settings: Settings, table: str, key: str) -> _Batch:
-    """Users or items: one row an id, the first one wins."""
-    open_source(connection, settings.profile, table, settings.data)
-    source = settings.profile.users if table == "users" else settings.profile.items
-    banded = source is not None and AGE in source.columns and AGE_BAND not in source.columns
-    band = f", {_AGE_BAND_SQL} as {AGE_BAND}" if banded else ""
-    judged = _read(
-        connection,
-        f"""select *{band}, case when {key} is null then 'missing {key}'
-                          when row_number() over (partition by {key} order by position) > 1
-                              then 'duplicate {key}' end as {REASON}
-            from (select *, row_number() over () as position from {table})
-            order by {key}, position""",
-        settings,
-        table,
-    ).drop(columns="position")
-    return _split(connection, judged, table)
+def _sources(settings: Settings) -> list[str]:
+    return [table for table in ("items", "users", "events") if getattr(settings.profile, table) is not None]
 
 
-def _events(
-    connection: duckdb.DuckDBPyConnection, settings: Settings, lake: Lake, night: date, *, bootstrap: bool
-) -> _Batch:
-    """The night's slice of events. A row without a readable time belongs to the first night that meets it."""
-    profile = settings.profile
-    start, end = night_end(night - timedelta(days=1)), night_end(night)
-    mapped = profile.events.columns
-    event_type = EVENT_TYPE if EVENT_TYPE in mapped else f"'{profile.words.event}'"
-    weight = f"coalesce({WEIGHT}, 1)" if WEIGHT in mapped else "1"
-    known_user = f"{USER_ID} in (select {USER_ID} from known_users)" if profile.users is not None else "true"
-    slice_ = f"{TS} < ?" if bootstrap else f"{TS} >= ? and {TS} < ?"
-    bounds = [end] if bootstrap else [start, end]
-    judged = _read(
-        connection,
-        f"""with slice as (
-                select {USER_ID}, {ITEM_ID}, {TS}, cast({event_type} as varchar) as {EVENT_TYPE},
-                       cast({weight} as float) as {WEIGHT}, {RAW}
-                from events where {slice_} or {TS} is null)
-            select *, case when {USER_ID} is null then 'missing {USER_ID}'
-                           when {ITEM_ID} is null then 'missing {ITEM_ID}'
-                           when {TS} is null then 'unreadable {TS}'
-                           when {TS} < '{_OLDEST_EVENT}' then 'implausible {TS}'
-                           when {ITEM_ID} not in (select {ITEM_ID} from known_items) then 'unknown item'
-                           when not ({known_user}) then 'unknown user'
-                           when row_number() over (
-                               partition by {USER_ID}, {ITEM_ID}, {TS}, {EVENT_TYPE} order by {RAW}) > 1
-                               then 'duplicate' end as {REASON}
-            from slice order by {USER_ID}, {TS}, {ITEM_ID}""",
-        settings,
-        "events",
-        [bound.replace(tzinfo=None) for bound in bounds],
-    )
-    batch = _split(connection, judged, "events")
-    earlier = lake.paths("quarantine_events", night - timedelta(days=1))
-    if bootstrap or not earlier or batch.rejected.empty:
-        return batch
-    met = pd.concat([pd.read_parquet(path, columns=[RAW]) for path in earlier])[RAW]
-    undated = ~batch.rejected[REASON].isin(["unknown item", "unknown user", "duplicate"])
-    return _Batch(batch.kept, batch.rejected[~(undated & batch.rejected[RAW].isin(met))])
+def _open_sources(connection: duckdb.DuckDBPyConnection, settings: Settings, window: Window, progress: Progress) -> int:
+    """Views `deliverable_<table>`: the sources without the rows of erased users; returns how many those are."""
+    tables = _sources(settings)
+    for table in tables:
+        open_source(connection, settings.profile, table, settings.data)
+    with_users = [table for table in tables if table != "items"]
+    ids = " union all ".join(f"select {USER_ID} from {table}" for table in with_users)
+    rows = 0
+    some = mark_erased(connection, settings, f"({ids})") > 0
+    for table in tables:
+        keep = ""
+        if some and table in with_users:
+            keep = f" where {USER_ID} is null or {USER_ID} not in (from erased_users)"
+            gone = f"{USER_ID} in (from erased_users)"
+            if table == "events":
+                gone += f" and ({TS} is null or {TS} < timestamp '{night_end(window.ds):%Y-%m-%d}')"
+            rows += _count(connection, f"{table} where {gone}")
+        connection.execute(f"create or replace view deliverable_{table} as select * from {table}{keep}")
+    if rows:
+        progress(f"{rows:,} rows of erased users left out")
+    return rows
 
 
-def _read(
-    connection: duckdb.DuckDBPyConnection,
-    query: str,
-    settings: Settings,
-    table: str,
-    parameters: list[object] | None = None,
-) -> pd.DataFrame:
+@contextmanager
+def _reading(settings: Settings, source: Source) -> Iterator[None]:
+    """What DuckDB says of a source that breaks while it is read, as one line that names it."""
     try:
-        return connection.execute(query, parameters or []).df()
+        yield
     except duckdb.Error as error:
-        path = settings.data / getattr(settings.profile, table).place
-        raise SourceError(f"cannot read {path}: {str(error).strip().splitlines()[0]}") from None
+        place = settings.data / source.path if source.path and "://" not in source.path else source.place
+        raise SourceError(f"cannot read {place}: {one_line(error)}") from None
 
 
-def _split(connection: duckdb.DuckDBPyConnection, judged: pd.DataFrame, table: str) -> _Batch:
-    collect_unparsable(connection, table)
-    unparsable = connection.execute(f"select {RAW}, {REASON} from {table}_unparsable order by all").df()
-    bad = judged[REASON].notna()
-    rejected = pd.concat([judged.loc[bad, [RAW, REASON]], unparsable], ignore_index=True).astype("string")
-    return _Batch(judged[~bad].drop(columns=[RAW, REASON]).reset_index(drop=True), rejected)
+def _counts(connection: duckdb.DuckDBPyConnection, lake: Lake, window: Window) -> dict[str, int]:
+    """How many events are new, late, corrected, gone and put aside."""
+    kept = _count(connection, f"kept_events where not {REMOVED}")
+    counts = {"kept": kept, "rejected": _count(connection, "rejected_events"), "late": 0, "corrected": 0, "removed": 0}
+    counts["undatable"] = _count(connection, f"rejected_events where {REASON} = 'unreadable {TS}'")
+    counts["known"] = 0
+    if not window.bootstrap:
+        counts["late"] = _count(connection, f"kept_events where not {REMOVED} and {TS} < date '{window.first}'")
+        counts["removed"] = _count(connection, f"kept_events where {REMOVED}")
+        if counts["removed"]:
+            key = ", ".join(EVENT_KEY)
+            counts["corrected"] = _count(
+                connection,
+                f"(select * from kept_events where {REMOVED}) "
+                f"semi join (select * from kept_events where not {REMOVED}) using ({key})",
+            )
+            counts["known"] = _count(connection, known_events(lake, without=window.ds))
+    return counts
 
 
-def _users_from_events(lake: Lake, slices: dict[date, _Batch]) -> _Batch:
-    """Without a users source, whoever has an event is a user."""
-    known = [pd.read_parquet(path, columns=[USER_ID]) for path in lake.paths("users", max(slices, default=date.max))]
-    found = pd.concat([*known, *(batch.kept[[USER_ID]] for batch in slices.values())])
-    ids = pd.DataFrame({USER_ID: sorted(found[USER_ID].unique())})
-    return _Batch(ids, pd.DataFrame({RAW: [], REASON: []}, dtype="string"))
-
-
-def _validate(settings: Settings, lake: Lake, ds: date, batches: dict[str, _Batch], slices: dict[date, _Batch]) -> None:
+def _validate(
+    connection: duckdb.DuckDBPyConnection, settings: Settings, lake: Lake, window: Window, counts: dict[str, int]
+) -> list[CheckResult]:
     """Check every table; on a failure keep what was refused and stop."""
-    events = [batch.kept for batch in slices.values()]
-    rejected = sum(len(batch.rejected) for batch in slices.values())
-    kept = sum(map(len, events))
-    undatable = sum(batch.rejected[REASON].str.startswith("unreadable").sum() for batch in slices.values())
-    summary = pd.DataFrame(
-        {
-            "rows_read": [kept + rejected],
-            "rows_kept": [kept],
-            "rows_rejected": [rejected],
-            "rejected_share": [rejected / max(1, kept + rejected)],
-            "undatable": [int(undatable)],
-        }
+    gone = counts["removed"] - counts["corrected"]
+    met = counts["kept"] + counts["rejected"]
+    batch: dict[str, float | None] = {
+        "rows_read": met,
+        "rows_kept": counts["kept"],
+        "rows_rejected": counts["rejected"],
+        "rejected_share": counts["rejected"] / max(1, met),
+        "undatable": counts["undatable"],
+        "late": counts["late"],
+        "removed": gone,
+        "deleted_share": gone / max(1, counts["known"]),
+        **figures(connection, lake, window.ds),
+    }
+    values = ", ".join(f"cast(? as double) as {name}" for name in batch)
+    connection.execute(f"create or replace table batch as select {values}", list(batch.values()))
+    connection.execute(
+        f"""create or replace view new_events as
+            select * exclude ({LANDED}, {REMOVED}) from kept_events where not {REMOVED}"""
     )
-    checked: dict[str, pd.DataFrame] = {table: batch.kept for table, batch in batches.items()}
-    if events:
-        checked["events"] = pd.concat(events, ignore_index=True)
-        checked["batch"] = summary
+    checks: list[CheckResult] = []
     failures = []
-    for table, frame in checked.items():
+    relations = {"items": "kept_items", "users": "kept_users", "events": "new_events", "batch": "batch"}
+    for table, relation in relations.items():
         try:
-            validate(table, frame, ds, settings)
+            checks += validate(table, connection, relation, window.ds, settings)
         except DataQualityError as error:
             failures.append(str(error))
+            checks += error.results
     if failures:
-        for table, frame in checked.items():
-            lake.write(f"failed_{table}", ds, frame)
-        aside = [batch.rejected for batch in [*batches.values(), *slices.values()]]
-        lake.write("failed_quarantine", ds, pd.concat(aside, ignore_index=True))
-        kept_at = lake.path("failed_events", ds).parent.parent.parent
-        raise DataQualityError(f"{'; '.join(failures)} (the batch is kept under {kept_at}/failed_*/ds={ds})")
-    for table in [*checked, "quarantine"]:
-        lake.remove(f"failed_{table}", ds)
+        kept_at = keep_failed(connection, lake, window.ds, relations)
+        raise DataQualityError(
+            f"{'; '.join(failures)} (the batch is kept under {kept_at}/failed_*/ds={window.ds})", results=checks
+        )
+    return checks
 
 
-def _land(lake: Lake, table: str, ds: date, batch: _Batch, facts: dict[str, object]) -> None:
-    """The quarantine first: a crash in between must not lose the rejects of a landed partition."""
-    lake.write(f"quarantine_{table}", ds, batch.rejected)
-    lake.write(table, ds, batch.kept, {**facts, "rows": len(batch.kept), "quarantined": len(batch.rejected)})
+def _reasons(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
+    """Rows put aside by reason, of all tables."""
+    found: Counter[str] = Counter()
+    for table in ("items", "users", "events"):
+        for reason, count in connection.execute(
+            f"select {REASON}, count(*) from rejected_{table} group by {REASON}"
+        ).fetchall():
+            found["unparsable" if re.search(r"\bunparsable\b", reason) else reason] += count
+    return dict(sorted(found.items()))
+
+
+def _covered(connection: duckdb.DuckDBPyConnection, settings: Settings, ds: date) -> IngestResult:
+    """A night before the first one landed: its events are in the lake already, and nothing is written."""
+    lake = Lake(settings.lake)
+    first = lake.nights("events")[0]
+    events = _count(connection, f"{known_events(lake)} where cast({TS} as date) = date '{ds}'")
+    counts = {table: int(str(lake.facts(table, first).get("rows", 0))) for table in KEYS}
+    return IngestResult(ds, COVERED, events, counts["users"], counts["items"])
+
+
+def _count(connection: duckdb.DuckDBPyConnection, relation: str) -> int:
+    row = connection.execute(f"select count(*) from {relation}").fetchone()
+    return int(row[0]) if row else 0

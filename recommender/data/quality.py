@@ -1,59 +1,61 @@
 """Expectations on every table and every feature snapshot, checked by Great Expectations, shown in its Data Docs.
 
-User attributes are personal: of them, and of user ids anywhere, neither messages nor Data Docs show a value.
+Great Expectations runs where the rows are, in DuckDB. Of personal columns neither messages nor Data Docs show a value.
 """
 
 import difflib
 import logging
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from datetime import date, datetime
 from typing import Any
 
-import pandas as pd
+import duckdb
 
-from recommender.columns import USER_ID
+from recommender.config.profile import personal_columns
 from recommender.config.settings import Settings
 from recommender.data.data_docs import data_docs_context, write_data_docs
-from recommender.data.suites import Expected, Severity, load_suite
+from recommender.data.push_down import measure
+from recommender.data.session import working_database
+from recommender.data.suites import Expected, load_suite
 from recommender.errors import ConfigError, DataQualityError
+from recommender.storage.lake import Lake, parquet
+from recommender.storage.quality_results import CheckResult, Severity
+
+__all__ = ["CheckResult", "check", "validate", "validate_partition"]
 
 _log = logging.getLogger(__name__)
-logging.getLogger("great_expectations").setLevel(logging.WARNING)  # its import alone logs hundreds of lines
+# its import logs hundreds of lines; its errors quote values, which may be personal, and are in the results anyway
+logging.getLogger("great_expectations").setLevel(logging.CRITICAL)
 
-_PERSONAL_TABLES = ("users", "user_features")
 _COUNTS = ("element_count", "unexpected_count", "unexpected_percent", "missing_count", "missing_percent")
-_EXAMPLES = 3
+_DUCKDB_ERROR = re.compile(r"\(_?duckdb\.\w+\) ([^\n]*)")
+"""SQLAlchemy adds the statement, its parameters and a link."""
+_OF_TYPES = ("expect_column_values_to_be_of_type", "expect_column_values_to_be_in_type_list")
 _SEVERITIES: Mapping[Severity, str] = {"fail": "critical", "warn": "warning"}
 
 
-@dataclass(frozen=True)
-class CheckResult:
-    """What became of one expectation."""
+def validate(
+    table: str, connection: duckdb.DuckDBPyConnection, relation: str, ds: date, settings: Settings
+) -> list[CheckResult]:
+    """Check every row of a table or view of the connection; add the result to Data Docs, log failed warnings.
 
-    table: str
-    expectation: str
-    column: str | None
-    severity: Severity
-    success: bool
-    observed: str
-    """`3 of 605 rows` or the value found; empty where nothing could be measured."""
-    detail: str
-    """The requirement in words, and what was found instead."""
-
-
-def validate(table: str, frame: pd.DataFrame, ds: date, settings: Settings) -> list[CheckResult]:
-    """Check a table and add the result to Data Docs; a failed warning is logged.
+    Parameters
+    ----------
+    table
+        Which suite: `events`, `users`, `items`, `batch`, `user_features` or `item_features`.
+    relation
+        Name of the table or view with the rows; columns that no expectation names are not read.
 
     Raises
     ------
     DataQualityError
-        An expectation of severity `fail` does not hold; the message names every such one.
+        An expectation of severity `fail` does not hold; the message names every such one, `results` holds them all.
     ConfigError
         The suite can't be read, or asks for what doesn't exist.
     """
-    results = check(table, frame, ds, settings)
+    results = check(table, connection, relation, ds, settings)
     broken = [result for result in results if not result.success]
     for result in broken:
         if result.severity == "warn":
@@ -61,53 +63,53 @@ def validate(table: str, frame: pd.DataFrame, ds: date, settings: Settings) -> l
     failed = [result.detail for result in broken if result.severity == "fail"]
     if failed:
         count = f"{len(failed)} expectation{'s' if len(failed) > 1 else ''}"
-        raise DataQualityError(f"{table} for {ds} failed {count}: {'; '.join(failed)}")
+        raise DataQualityError(f"{table} for {ds} failed {count}: {'; '.join(failed)}", results)
     return results
 
 
-def check(table: str, frame: pd.DataFrame, ds: date, settings: Settings) -> list[CheckResult]:
-    """Check a table against its suite, add the result to Data Docs, and return it in the suite's order.
+def validate_partition(table: str, lake: Lake, ds: date, settings: Settings) -> list[CheckResult]:
+    """`validate` a table's partition in the lake."""
+    with working_database(settings.profile.engine) as connection:
+        connection.execute(f"create view snapshot as from {parquet([lake.path(table, ds)])}")
+        return validate(table, connection, "snapshot", ds, settings)
 
-    Expectations on columns that the table lacks are left out where they are optional, and fail elsewhere.
+
+def check(
+    table: str, connection: duckdb.DuckDBPyConnection, relation: str, ds: date, settings: Settings
+) -> list[CheckResult]:
+    """Check a relation against the table's suite, add the result to Data Docs, and return it in the suite's order.
+
+    Expectations on columns that the relation lacks are left out where they are optional, and fail elsewhere.
     """
     import great_expectations as gx  # takes seconds: only a check needs it
 
+    columns = connection.table(relation).columns
     expected = [
-        _possible(entry, frame)
-        for entry in load_suite(table, frame.columns, ds, settings)
-        if not entry.optional or set(entry.columns) <= set(frame.columns)
+        _possible(entry, columns)
+        for entry in load_suite(table, columns, ds, settings)
+        if not entry.optional or set(entry.columns) <= set(columns)
     ]
     context = data_docs_context(settings)
-    suite = gx.ExpectationSuite(name=table)
-    for position, entry in enumerate(expected):
-        suite.add_expectation(_built(entry, position))
-    asset = context.data_sources.add_pandas("lake").add_dataframe_asset(table)
-    batch = asset.add_batch_definition_whole_dataframe("night").get_batch({"dataframe": frame})
-    found = batch.validate(suite, result_format={"result_format": "BASIC", "partial_unexpected_count": _EXAMPLES})
+    suite = gx.ExpectationSuite(table, [_built(entry, position) for position, entry in enumerate(expected)])
+    found = measure(connection, relation, suite, context)
+    personal = personal_columns(settings.profile, table) & set(columns)
     results: dict[int, CheckResult] = {}
     for result in found.results:
         position = result.expectation_config.meta["entry"]
         entry = expected[position]
-        if table in _PERSONAL_TABLES or USER_ID in entry.columns:
+        if personal & set(entry.columns) or (personal and not entry.columns and not entry.is_of_the_table):
             _withhold_values(entry, result)
         results[position] = _read(table, entry, result)
-    write_data_docs(context, suite, found, ds, settings)
+    write_data_docs(suite, found, ds, settings)
     return [results[position] for position in sorted(results)]
 
 
-def _possible(entry: Expected, frame: pd.DataFrame) -> Expected:
-    """The entry, or where it names a missing column, that this column exists; bounds in the column's time zone."""
-    missing = [name for name in entry.columns if name not in frame.columns]
-    if missing:
-        return replace(entry, expectation="expect_column_to_exist", arguments={"column": missing[0]})
-    aware = [name for name in entry.columns if isinstance(frame[name].dtype, pd.DatetimeTZDtype)]
-    if not aware:
+def _possible(entry: Expected, columns: Iterable[str]) -> Expected:
+    """The entry, or where it names a missing column, that this column exists."""
+    missing = [name for name in entry.columns if name not in columns]
+    if not missing:
         return entry
-    arguments = {
-        name: value.replace(tzinfo=UTC) if isinstance(value, datetime) and value.tzinfo is None else value
-        for name, value in entry.arguments.items()
-    }
-    return replace(entry, arguments=arguments)
+    return replace(entry, expectation="expect_column_to_exist", arguments={"column": missing[0]})
 
 
 def _built(entry: Expected, position: int) -> Any:
@@ -134,7 +136,8 @@ def _built(entry: Expected, position: int) -> Any:
 
 
 def _withhold_values(entry: Expected, result: Any) -> None:
-    kept = _COUNTS if not entry.expectation.startswith("expect_table_") else (*_COUNTS, "observed_value")
+    says_no_value = entry.is_of_the_table or entry.expectation in _OF_TYPES
+    kept = (*_COUNTS, "observed_value") if says_no_value else _COUNTS
     result.result = {name: value for name, value in result.result.items() if name in kept}
     if _error(result):
         result.exception_info = {
@@ -157,10 +160,13 @@ def _read(table: str, entry: Expected, result: Any) -> CheckResult:
             detail = f"column {entry.arguments['column']} is missing"
         examples = list(dict.fromkeys(map(_shown, measured.get("partial_unexpected_list", ()))))
         such = f", e.g. {', '.join(examples)}" if examples else ""
-        if observed:
+        if examples and measured["element_count"] == 1:
+            detail += f" (found {examples[0]})"
+        elif observed:
             detail += f" ({observed}{such})" if "unexpected_count" in measured else f" (found {observed})"
         elif error := _error(result):
             detail += f" ({error})"
+        detail += f": {entry.note}" if entry.note else ""
     return CheckResult(
         table, entry.expectation, entry.arguments.get("column"), entry.severity, bool(result.success), observed, detail
     )
@@ -198,4 +204,8 @@ def _error(result: Any) -> str:
     info = result.exception_info or {}
     errors = [info] if "raised_exception" in info else [error for error in info.values() if isinstance(error, dict)]
     raised = [error for error in errors if error.get("raised_exception")]
-    return str(raised[0].get("exception_message") or "it raised an error") if raised else ""
+    if not raised:
+        return ""
+    message = str(raised[0].get("exception_message") or "it raised an error")
+    found = _DUCKDB_ERROR.search(message)
+    return " ".join((found[1] if found else message).split())

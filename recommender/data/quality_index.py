@@ -1,7 +1,7 @@
 """The front page of Data Docs: nights by tables, how many expectations held, a link to each page.
 
-Great Expectations' own front page is drawn by scripts from the internet and stays empty without it; ours is one
-file that needs nothing.
+Great Expectations' own is drawn by scripts from the internet and stays empty without it; ours is one file that needs
+nothing.
 """
 
 import json
@@ -9,7 +9,6 @@ from collections import defaultdict
 from html import escape
 from pathlib import Path
 
-GX_INDEX = "great_expectations.html"
 _STYLE = """
 :root { color-scheme: light dark; --good: #1a7f37; --bad: #cf222e; --warn: #9a6700; --line: #8883; }
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 60rem; padding: 0 1rem; }
@@ -39,7 +38,7 @@ def write_quality_index(results: Path, site: Path) -> None:
         "<!doctype html><html lang=en><meta charset=utf-8><title>Data quality</title>"
         f'<meta name=viewport content="width=device-width"><style>{_STYLE}</style>'
         "<h1>Data quality</h1><p>Expectations that held, of all, by night and table. Red stops the night; amber is a "
-        f"warning. <a href={GX_INDEX}>Great Expectations’ own index</a> needs the internet.</p>"
+        "warning.</p>"
         f"<table><thead><tr><th>night</th>{head}</tr></thead><tbody>{rows}</tbody></table></html>"
     )
     target = site / "index.html"

@@ -11,6 +11,7 @@ import math
 import os
 import uuid
 import warnings
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -60,17 +61,27 @@ class DriftReport:
     current_rows: int = 0
 
 
-def feature_drift(reference: pd.DataFrame, current: pd.DataFrame, features: list[Feature], html: Path) -> DriftReport:
+def feature_drift(
+    reference: pd.DataFrame,
+    current: pd.DataFrame,
+    features: list[Feature],
+    html: Path,
+    personal: Collection[str] = (),
+) -> DriftReport:
     """Compare every feature's distribution and write the report for people to `html`, one self-contained file.
 
     Skewed features are compared on a log scale, as models read them. A feature that one frame lacks counts as
-    missing there. Large frames are sampled with a fixed seed. The report shows distributions, no row.
+    missing there. Large frames are sampled with a fixed seed. The report shows distributions, no row; of `personal`
+    features no value either: categories are numbered, numbers centred and scaled, which changes no score.
     """
     first, second = _sampled(reference, features), _sampled(current, features)
     shifts = {feature.name: abs(_missing(first[feature.name]) - _missing(second[feature.name])) for feature in features}
     compared = [
         feature for feature in features if min(first[feature.name].count(), second[feature.name].count()) >= _LEAST_ROWS
     ]
+    for feature in compared:
+        if feature.name in personal:
+            _disguise(first, second, feature)
     scores = _compare(first, second, compared, html)
     # two standard errors of a share of one half: what two small samples of the same table may differ by
     chance = math.sqrt(1 / max(1, len(first)) + 1 / max(1, len(second)))
@@ -97,6 +108,21 @@ def _sampled(frame: pd.DataFrame, features: list[Feature]) -> pd.DataFrame:
             numbers = pd.to_numeric(values).astype("float64")
             columns[feature.name] = numbers.clip(lower=0).map(math.log1p) if feature.skewed else numbers
     return pd.DataFrame(columns, index=rows.index)
+
+
+def _disguise(first: pd.DataFrame, second: pd.DataFrame, feature: Feature) -> None:
+    """Replace a column's values in both frames by others that are distributed alike and tell nobody's attribute."""
+    name = feature.name
+    both = pd.concat([first[name], second[name]])
+    if feature.kind == "categorical":
+        ranked = both.dropna().value_counts().index
+        codes = {value: f"value {rank}" for rank, value in enumerate(ranked, start=1)}
+        for frame in (first, second):
+            frame[name] = frame[name].map(codes).astype(object)
+    else:
+        scale = float(both.std()) or 1.0
+        for frame in (first, second):
+            frame[name] = (frame[name] - both.mean()) / scale
 
 
 def _missing(values: pd.Series) -> float:

@@ -8,6 +8,7 @@ from pathlib import Path
 import psycopg
 
 from recommender.config.policy import load_policy
+from recommender.config.profile import personal_columns
 from recommender.config.settings import Settings
 from recommender.data.dataset import Dataset, Truth
 from recommender.data.split import Split
@@ -73,7 +74,7 @@ def judge_candidate(settings: Settings, ds: date, connection: psycopg.Connection
             repeated=True,
         )
     dataset = load_dataset(lake, profile, split.judged_at, known=ds)
-    truth = truth_after(lake, dataset, ds)
+    truth = truth_after(lake, dataset, ds, known=ds)
     if len(truth.users) == 0:
         raise NotReadyError(
             f"no user chose anything new from {split.judged_at} to {ds}, nothing to judge on: "
@@ -139,7 +140,8 @@ def _drift(settings: Settings, lake: Lake, ds: date, reference: date) -> float:
         if not features or not lake.path(table, reference).is_file():
             continue
         html = settings.reports / f"ds={ds}" / f"drift_{entity}.html"
-        report = feature_drift(lake.read(table, reference), lake.read(table, ds), features, html)
+        personal = personal_columns(settings.profile, table)
+        report = feature_drift(lake.read(table, reference), lake.read(table, ds), features, html, personal)
         drifted += len(report.drifted)
         total += len(report.columns)
     return drifted / max(1, total)

@@ -92,7 +92,7 @@ def _resolve(profile: Profile, entity: Entity, name: str) -> Feature:
         return Feature(name, entity, kind, skewed, measure, days, description.format(w=days))
     if name in attributes(profile, entity):
         source = profile.users if entity == "user" else profile.items
-        text = name == AGE_BAND or source is None or source.type_of(name) == "text"
+        text = name == AGE_BAND or source is None or source.type_of(name) in ("text", "list")
         kind = "categorical" if text else "numeric"
         return Feature(name, entity, kind, False, "attribute", None, f"the {entity}'s {name}")
     examples = [p.format(w=days) for p in _MEASURES[entity] for days in profile.features.windows_days]

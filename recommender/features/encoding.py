@@ -1,66 +1,88 @@
 """Declared features as numbers a model reads; every statistic comes from training rows and travels with the model."""
 
-import json
-from dataclasses import asdict, dataclass
-from typing import Any, Self
+from pathlib import Path
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from pydantic import ValidationError
 
-from recommender.errors import TrainingError
-from recommender.features.definitions import Feature
+from recommender.config.preprocessing import Preprocessing, Steps
+from recommender.errors import ArtifactError, TrainingError
+from recommender.features.definitions import Entity, Feature
+from recommender.features.preprocessing import Cap, Fill, Floats, Log, Scale, Step, Vocabulary
 
-UNKNOWN = 0
-"""Category index of a missing value."""
-OTHER = 1
-"""Category index of a value too rare for one of its own, or never met in training."""
-FIRST_NAMED = 2
-
-CLIP = 3.0
-"""Standard deviations beyond which a value tells nothing more."""
 IMPLAUSIBLE = 1e30
 """Numbers at least this large, and infinities, are taken as missing."""
 
 
-@dataclass(frozen=True)
-class NumericStatistics:
-    """What training rows said about one numeric feature, after the log where it is skewed."""
+class Column(Step):
+    """One feature's fitted steps."""
 
     name: str
-    skewed: bool
-    median: float
-    mean: float
-    deviation: float
 
 
-@dataclass(frozen=True)
-class Vocabulary:
-    """The named values of one categorical feature, most frequent first; the first has index 2."""
+class NumericColumn(Column):
+    """A numeric feature's steps, in their order."""
 
-    name: str
-    values: tuple[str, ...]
-
-    def __len__(self) -> int:
-        """Number of indices, those of missing and other values included."""
-        return len(self.values) + FIRST_NAMED
-
-
-@dataclass(frozen=True)
-class FeatureEncoder:
-    """Turns a frame of declared features into one float and one integer matrix.
-
-    A numeric feature becomes two columns: its value (log of skewed ones, median where missing, z-score,
-    capped at 3 standard deviations) and a flag that is 1 where it was missing. A categorical feature
-    becomes one column of indices: 0 missing, 1 rare or never met in training, 2 and up by frequency.
-    """
-
-    numeric: tuple[NumericStatistics, ...]
-    categorical: tuple[Vocabulary, ...]
+    log: Log
+    fill: Fill
+    cap: Cap
+    scale: Scale
 
     @classmethod
-    def fit(cls, frame: pd.DataFrame, features: list[Feature], min_category_count: int = 1) -> Self:
-        """Learn medians, scales and vocabularies from training rows, one row an example.
+    def fit(cls, column: pd.Series, feature: Feature, steps: Steps) -> Self:
+        plausible = _plausible(column)
+        log = Log.fit(plausible, feature.skewed, steps.log_skewness)
+        logged = log.transform(plausible)
+        fill = Fill.fit(logged, steps.missing)
+        filled = fill.transform(logged)
+        cap = Cap.fit(filled, steps.cap_deviations)
+        return cls(name=feature.name, log=log, fill=fill, cap=cap, scale=Scale.fit(filled, cap, steps.scale))
+
+    def transform(self, column: pd.Series) -> tuple[Floats, npt.NDArray[np.bool_]]:
+        """(rows,) prepared values, and where they were missing."""
+        plausible = _plausible(column)
+        filled = self.fill.transform(self.log.transform(plausible))
+        return self.scale.transform(self.cap.transform(filled)), np.isnan(plausible)
+
+    def describe(self) -> str:
+        return "; ".join(step.describe() for step in (self.log, self.fill, self.cap, self.scale))
+
+
+class CategoricalColumn(Column):
+    """A categorical feature's vocabulary."""
+
+    vocabulary: Vocabulary
+
+    @classmethod
+    def fit(cls, column: pd.Series, feature: Feature, steps: Steps) -> Self:
+        return cls(name=feature.name, vocabulary=Vocabulary.fit(column, steps.rare_category_count))
+
+    def transform(self, column: pd.Series) -> npt.NDArray[np.int32]:
+        """(rows,) indices: 0 missing, 1 rare or never met in training, 2 and up by frequency."""
+        return self.vocabulary.transform(column)
+
+    def describe(self) -> str:
+        return self.vocabulary.describe()
+
+
+class FeatureEncoder(Step):
+    """Turns a frame of declared features into one float and one integer matrix.
+
+    A numeric feature becomes two columns: its prepared value and a flag that is 1 where it was missing. A
+    categorical feature becomes one column of indices. Values don't depend on the other rows of the frame.
+    """
+
+    rows: int
+    """Training rows the statistics are from."""
+    numeric: tuple[NumericColumn, ...]
+    categorical: tuple[CategoricalColumn, ...]
+
+    @classmethod
+    def fit(cls, frame: pd.DataFrame, features: list[Feature], preprocessing: Preprocessing | None = None) -> Self:
+        """Learn every statistic from training rows, one row an example.
 
         Raises
         ------
@@ -68,9 +90,13 @@ class FeatureEncoder:
             A declared feature is not a column of `frame`.
         """
         _require(frame, [feature.name for feature in features])
+        settings = preprocessing or Preprocessing()
+        numeric = [feature for feature in features if feature.kind == "numeric"]
+        categorical = [feature for feature in features if feature.kind == "categorical"]
         return cls(
-            tuple(_statistics(frame[f.name], f.name, f.skewed) for f in features if f.kind == "numeric"),
-            tuple(_vocabulary(frame[f.name], f.name, min_category_count) for f in features if f.kind == "categorical"),
+            rows=len(frame),
+            numeric=tuple(NumericColumn.fit(frame[f.name], f, settings.steps(f.name)) for f in numeric),
+            categorical=tuple(CategoricalColumn.fit(frame[f.name], f, settings.steps(f.name)) for f in categorical),
         )
 
     @property
@@ -81,7 +107,7 @@ class FeatureEncoder:
     @property
     def category_sizes(self) -> list[int]:
         """Indices each column of the integer matrix may hold."""
-        return [len(vocabulary) for vocabulary in self.categorical]
+        return [len(column.vocabulary) for column in self.categorical]
 
     def transform(self, frame: pd.DataFrame) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int32]]:
         """Encode a frame.
@@ -89,7 +115,7 @@ class FeatureEncoder:
         Returns
         -------
         numbers : (rows, 2 x numeric features) float32
-            Values and missing flags side by side; never NaN or infinite, at most 3 in size.
+            Values and missing flags side by side; never NaN or infinite.
         categories : (rows, categorical features) int32
 
         Raises
@@ -97,30 +123,44 @@ class FeatureEncoder:
         TrainingError
             A feature the encoder was fitted with is not a column of `frame`.
         """
-        _require(frame, [*(part.name for part in self.numeric), *(part.name for part in self.categorical)])
+        _require(frame, [column.name for column in (*self.numeric, *self.categorical)])
         numbers = np.zeros((len(frame), self.numeric_width), np.float32)
-        for column, statistics in enumerate(self.numeric):
-            values = _plausible(frame[statistics.name], statistics.skewed)
-            missing = np.isnan(values)
-            scaled = (np.where(missing, statistics.median, values) - statistics.mean) / statistics.deviation
-            numbers[:, 2 * column] = np.clip(scaled, -CLIP, CLIP)
-            numbers[:, 2 * column + 1] = missing
+        for place, number in enumerate(self.numeric):
+            numbers[:, 2 * place], numbers[:, 2 * place + 1] = number.transform(frame[number.name])
         categories = np.zeros((len(frame), len(self.categorical)), np.int32)
-        for column, vocabulary in enumerate(self.categorical):
-            categories[:, column] = _indices(frame[vocabulary.name], vocabulary)
+        for place, category in enumerate(self.categorical):
+            categories[:, place] = category.transform(frame[category.name])
         return numbers, categories
 
-    def to_json(self) -> str:
-        return json.dumps(asdict(self), indent=1, ensure_ascii=False)
+    def describe(self) -> str:
+        """A line a feature."""
+        return "\n".join(f"{column.name}: {column.describe()}" for column in (*self.numeric, *self.categorical))
 
-    @classmethod
-    def from_json(cls, text: str) -> Self:
-        """Read what `to_json` wrote."""
-        content: dict[str, list[dict[str, Any]]] = json.loads(text)
-        return cls(
-            tuple(NumericStatistics(**part) for part in content["numeric"]),
-            tuple(Vocabulary(part["name"], tuple(part["values"])) for part in content["categorical"]),
-        )
+
+def save_encoder(encoder: FeatureEncoder, entity: Entity, folder: Path) -> None:
+    """Write an encoder into a model's folder."""
+    _file(entity, folder).write_text(encoder.to_json(), encoding="utf-8")
+
+
+def load_encoder(entity: Entity, folder: Path) -> FeatureEncoder:
+    """Read what `save_encoder` wrote.
+
+    Raises
+    ------
+    ArtifactError
+        There is none, or its statistics are not what this version of the program writes.
+    """
+    path = _file(entity, folder)
+    try:
+        return FeatureEncoder.from_json(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, ValidationError) as error:
+        first = error.errors()[0] if isinstance(error, ValidationError) else None
+        where = f"{'.'.join(map(str, first['loc']))}: {first['msg']}" if first else type(error).__name__
+        raise ArtifactError(f"{path} does not hold preprocessing statistics ({where}): train the night again") from None
+
+
+def _file(entity: Entity, folder: Path) -> Path:
+    return folder / f"{entity}_encoder.json"
 
 
 def _require(frame: pd.DataFrame, names: list[str]) -> None:
@@ -132,36 +172,7 @@ def _require(frame: pd.DataFrame, names: list[str]) -> None:
         )
 
 
-def _plausible(column: pd.Series, skewed: bool) -> npt.NDArray[np.float64]:
-    """Values with NaN for whatever is no number; on a log scale that keeps the sign where skewed."""
+def _plausible(column: pd.Series) -> Floats:
+    """Values with NaN for whatever is no number."""
     values = pd.to_numeric(column, errors="coerce").to_numpy(np.float64, na_value=np.nan)
-    values = np.where(np.abs(values) < IMPLAUSIBLE, values, np.nan)
-    return np.sign(values) * np.log1p(np.abs(values)) if skewed else values
-
-
-def _statistics(column: pd.Series, name: str, skewed: bool) -> NumericStatistics:
-    values = _plausible(column, skewed)
-    present = values[~np.isnan(values)]
-    median = float(np.median(present)) if len(present) else 0.0
-    filled = np.where(np.isnan(values), median, values)
-    mean = float(filled.mean()) if len(filled) else 0.0
-    deviation = float(filled.std()) if len(filled) else 0.0
-    # a constant column carries nothing: any scale will do, as long as rounding noise is not blown up
-    if deviation <= 1e-6 * max(1.0, abs(mean)):
-        deviation = max(1.0, abs(mean))
-    return NumericStatistics(name, skewed, median, mean, deviation)
-
-
-def _vocabulary(column: pd.Series, name: str, min_count: int) -> Vocabulary:
-    counts = column.dropna().astype(str).value_counts()
-    frequent = counts[counts >= min_count]
-    # by count, then by name: the same rows in any order give the same indices
-    return Vocabulary(name, tuple(sorted(frequent.index, key=lambda value: (-frequent[value], value))))
-
-
-def _indices(column: pd.Series, vocabulary: Vocabulary) -> npt.NDArray[np.int32]:
-    missing = column.isna().to_numpy()
-    found = pd.Index(vocabulary.values, dtype=object).get_indexer(pd.Index(column.astype(str), dtype=object))
-    indices: npt.NDArray[np.int32] = np.where(found < 0, OTHER, found + FIRST_NAMED).astype(np.int32)
-    indices[missing] = UNKNOWN
-    return indices
+    return np.where(np.abs(values) < IMPLAUSIBLE, values, np.nan)

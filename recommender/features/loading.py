@@ -1,7 +1,7 @@
 """From the lake to what a model sees: data sets at a night, point-in-time training rows, and what came after."""
 
 import hashlib
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import duckdb
@@ -11,9 +11,11 @@ from scipy import sparse
 
 from recommender.columns import EVENT_TIMESTAMP, ITEM_ID, TS, USER_ID, WEIGHT
 from recommender.config.profile import Profile
-from recommender.data.dataset import Dataset, TrainingRows, Truth, night_end
-from recommender.errors import NotReadyError
+from recommender.data.dataset import SECONDS_A_DAY, Dataset, TrainingRows, Truth, night_end
+from recommender.data.events import known_events
+from recommender.errors import NotReadyError, TrainingError
 from recommender.features.definitions import Entity, declared_features
+from recommender.features.kcore import k_core
 from recommender.features.snapshots import KEYS, snapshot_table
 from recommender.storage.lake import Lake
 
@@ -33,7 +35,7 @@ def load_dataset(lake: Lake, profile: Profile, ds: date, known: date) -> Dataset
     """
     users = _ids(lake, "users", USER_ID, known)
     items = _ids(lake, "items", ITEM_ID, known)
-    events = _events(lake, night_end(ds - timedelta(days=36_500)), night_end(ds))
+    events = _events(lake, known, night_end(ds - timedelta(days=36_500)), night_end(ds))
     user, item = _codes(events[USER_ID], users), _codes(events[ITEM_ID], items)
     listed = (user >= 0) & (item >= 0)
     order = np.lexsort((item[listed], events[TS][listed], user[listed]))
@@ -52,12 +54,30 @@ def load_dataset(lake: Lake, profile: Profile, ds: date, known: date) -> Dataset
     )
 
 
+def training_events(profile: Profile, dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
+    """Positions of the training window's events inside the k-core, and of those outside.
+
+    Raises
+    ------
+    TrainingError
+        The window has events, but none is inside.
+    """
+    window = np.flatnonzero(dataset.ts >= dataset.until - profile.training.window_days * SECONDS_A_DAY)
+    core = profile.preprocessing.k_core
+    inside = k_core(dataset.user[window], dataset.item[window], core.users, core.items)
+    if len(window) and not inside.any():
+        raise TrainingError(
+            f"preprocessing.k_core leaves none of {len(window):,} events: no users with {core.users} items "
+            f"share items with {core.items} users; lower it, or widen training.window_days"
+        )
+    return window[inside], window[~inside]
+
+
 def training_rows(store: "FeatureStore", profile: Profile, dataset: Dataset) -> TrainingRows:
     """Positive examples of the training window, each with the features known before it happened."""
     from recommender.features.store import historical_features  # Feast takes seconds: only training needs it
 
-    oldest = dataset.until - profile.training.window_days * 86_400
-    event = np.flatnonzero(dataset.ts >= oldest)
+    event, outside = training_events(profile, dataset)
     entity_rows = pd.DataFrame(
         {
             USER_ID: dataset.user_ids[dataset.user[event]],
@@ -66,12 +86,12 @@ def training_rows(store: "FeatureStore", profile: Profile, dataset: Dataset) -> 
         }
     )
     user_features, item_features = historical_features(store, profile, entity_rows)
-    return TrainingRows(event=event, user_features=user_features, item_features=item_features)
+    return TrainingRows(event=event, user_features=user_features, item_features=item_features, outside=outside)
 
 
-def truth_after(lake: Lake, dataset: Dataset, last: date) -> Truth:
-    """What the data set's users went on to choose after its `ds` up to the end of `last`."""
-    events = _events(lake, night_end(dataset.ds), night_end(last))
+def truth_after(lake: Lake, dataset: Dataset, last: date, known: date) -> Truth:
+    """What the data set's users went on to choose after its `ds` up to the end of `last`, as the night `known` knows it."""
+    events = _events(lake, known, night_end(dataset.ds), night_end(last))
     return truth_of(dataset, events[USER_ID], events[ITEM_ID])
 
 
@@ -109,15 +129,12 @@ def _ids(lake: Lake, table: str, key: str, known: date) -> np.ndarray:
     return np.sort(ids.to_numpy(object))
 
 
-def _events(lake: Lake, start: object, end: object) -> dict[str, np.ndarray]:
-    """Ids, seconds and weights of the lake's events in [start, end), whichever night brought them."""
-    files = [str(path) for path in lake.paths("events", date.max)]
-    if not files:
-        raise NotReadyError("the lake holds no events: run `recommender run ingest --ds …` first")
+def _events(lake: Lake, known: date, start: datetime, end: datetime) -> dict[str, np.ndarray]:
+    """Ids, seconds and weights of the events in [start, end) that the night `known` knows."""
     table = duckdb.execute(
-        f"""select {USER_ID}, {ITEM_ID}, epoch({TS})::bigint as {TS}, {WEIGHT} from read_parquet(?)
+        f"""select {USER_ID}, {ITEM_ID}, epoch({TS})::bigint as {TS}, {WEIGHT} from {known_events(lake, known)}
             where {TS} >= ?::timestamptz at time zone 'UTC' and {TS} < ?::timestamptz at time zone 'UTC'""",
-        [files, start, end],
+        [start, end],
     ).df()
     return {name: table[name].to_numpy() for name in table.columns}
 

@@ -17,6 +17,7 @@ import pyarrow as pa
 from recommender.columns import CATEGORY, CREATOR, EVENT_TIMESTAMP, ITEM_ID, TS, USER_ID
 from recommender.config.profile import Profile
 from recommender.data.dataset import night_end
+from recommender.data.events import known_events
 from recommender.features.definitions import Entity, Feature, declared_features
 from recommender.storage.lake import Lake
 
@@ -52,7 +53,7 @@ def _snapshots(
     """Key, `night` (day number) and the declared features, materialised once in the engine."""
     key = KEYS[entity]
     features = declared_features(profile, entity)
-    entities = connection.read_parquet(lake.latest(f"{entity}s", known), table_name="entities")
+    entities = _first_values(connection.read_parquet(lake.latest(f"{entity}s", known), table_name="entities"))
     events = _events(connection, lake, max(nights), known)
     grid = ibis.memtable(pd.DataFrame({"night": [_day(night) for night in nights]})).mutate(
         night=lambda table: table["night"].cast("int32")
@@ -75,6 +76,12 @@ def _snapshots(
     return connection.create_table("snapshots", rows.select(key, "night", **columns), temp=True)
 
 
+def _first_values(table: ir.Table) -> ir.Table:
+    """Of multi-valued columns the first value, null where there is none: features have one value an entity."""
+    first = {name: table[name][0] for name, kind in table.schema().items() if kind.is_array()}
+    return table.mutate(**first) if first else table
+
+
 def _typed(rows: ir.Table, feature: Feature) -> ir.Value:
     if feature.name not in rows.columns:
         return ibis.null("float32" if feature.kind == "numeric" else "string")
@@ -83,11 +90,11 @@ def _typed(rows: ir.Table, feature: Feature) -> ir.Value:
 
 def _events(connection: ibis.BaseBackend, lake: Lake, last: date, known: date) -> ir.Table:
     """user_id, item_id, day, and the item's creator and category; only what `last` may know."""
-    files = [str(path) for path in lake.paths("events", date.max)]
-    events = connection.read_parquet(files, table_name="events")
+    connection.raw_sql(f"create or replace temp view events as select * from {known_events(lake, known)}")
+    events = connection.table("events")
     events = events.filter(events[TS] < ibis.literal(night_end(last).replace(tzinfo=None)))
     events = events.mutate(day=(events[TS].epoch_seconds() // 86_400).cast("int32"))
-    items = connection.read_parquet(lake.latest("items", known), table_name="catalogue")
+    items = _first_values(connection.read_parquet(lake.latest("items", known), table_name="catalogue"))
     taken = [name for name in (CREATOR, CATEGORY) if name in items.columns]
     joined = events.select(USER_ID, ITEM_ID, "day").inner_join(items.select(ITEM_ID, *taken), ITEM_ID)
     missing = {name: ibis.null("string") for name in (CREATOR, CATEGORY) if name not in taken}

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import psycopg
 
 from recommender.config.settings import Settings
+from recommender.data.dataset import TrainingRows
 from recommender.data.split import Split
 from recommender.errors import ArtifactError
 from recommender.features.definitions import declared_features
@@ -24,7 +25,7 @@ from recommender.training.report import FitReport
 if TYPE_CHECKING:
     from feast import FeatureStore
 
-RECIPE = 1
+RECIPE = 2
 """Raised when the training code changes what the same data and configuration give."""
 REFIT_SUFFIX = "full"
 
@@ -49,10 +50,10 @@ def train_candidate(
     """
     profile, lake, split = settings.profile, Lake(settings.lake), Split.of(settings.profile, ds)
     dataset = load_dataset(lake, profile, split.trained_to, known=ds)
-    truth = truth_after(lake, dataset, split.judged_at)
+    truth = truth_after(lake, dataset, split.judged_at, known=ds)
     config = {
         section: getattr(profile, section).model_dump(mode="json")
-        for section in ("model", "training", "evaluation", "features")
+        for section in ("model", "training", "evaluation", "features", "preprocessing")
     }
     data = fingerprint(dataset)
     identity = json.dumps([RECIPE, config, data, ds.isoformat()], sort_keys=True)
@@ -69,7 +70,7 @@ def train_candidate(
     folder = settings.artifacts / version
     metrics = {
         "fit": _figures(report),
-        "data": {"fingerprint": data, "rows": len(rows.event), "trained_to": str(split.trained_to)},
+        "data": {"fingerprint": data, "trained_to": str(split.trained_to), **_data_figures(rows)},
     }
     with writing(folder) as scratch:
         model.save(scratch)
@@ -107,7 +108,12 @@ def refit_champion(
     with writing(folder) as scratch:
         model.save(scratch)
         exported = model.export_onnx(scratch)
-        (scratch / "metrics.json").write_text(json.dumps({"fit": _figures(report), "export": exported}, indent=1))
+        metrics = {
+            "fit": _figures(report),
+            "data": {"fingerprint": fingerprint(dataset), "trained_to": str(ds), **_data_figures(rows)},
+            "export": exported,
+        }
+        (scratch / "metrics.json").write_text(json.dumps(metrics, indent=1))
     registry.record_refit(connection, champion.model_version, folder, checksum(folder))
     return Trained(
         champion.model_version,
@@ -120,7 +126,7 @@ def refit_champion(
 def _new_model(settings: Settings) -> Model:
     profile = settings.profile
     user, item = declared_features(profile, "user"), declared_features(profile, "item")
-    return TwoTower(profile.model, profile.training, user, item)
+    return TwoTower(profile.model, profile.training, user, item, profile.preprocessing)
 
 
 def _is_whole(version: registry.ModelVersion) -> bool:
@@ -129,6 +135,11 @@ def _is_whole(version: registry.ModelVersion) -> bool:
     except ArtifactError:
         return False
     return True
+
+
+def _data_figures(rows: TrainingRows) -> dict[str, int]:
+    """Training rows, and events of the training window that the k-core leaves out."""
+    return {"rows": len(rows.event), "outside_core": len(rows.outside)}
 
 
 def _figures(report: FitReport) -> dict[str, object]:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from recommender.features.encoding import CLIP, FeatureEncoder
+from recommender.features.encoding import FeatureEncoder
 from recommender.models.towers import ItemTower, UserTower
 
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
@@ -20,6 +20,8 @@ ITEM_FILE = "item_tower.onnx"
 OPSET = 17
 PARITY_ROWS = (1, 2, 257)
 """Batch sizes compared: a lone row, the smallest batch, and an odd one."""
+PARITY_RANGE = 3.0
+"""Numbers compared lie within plus and minus this, where standardised ones end."""
 
 
 class UserTowerFromIds(nn.Module):
@@ -126,7 +128,7 @@ def _categories(rng: np.random.Generator, shape: tuple[int, ...], encoder: Featu
 
 
 def _numbers(rng: np.random.Generator, rows: int, encoder: FeatureEncoder) -> Tensor:
-    values = rng.uniform(-CLIP, CLIP, (rows, encoder.numeric_width))
+    values = rng.uniform(-PARITY_RANGE, PARITY_RANGE, (rows, encoder.numeric_width))
     return torch.from_numpy(values.astype(np.float32))
 
 

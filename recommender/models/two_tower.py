@@ -15,12 +15,13 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from recommender.columns import ITEM_ID, USER_ID
+from recommender.config.preprocessing import Preprocessing
 from recommender.config.profile import Training
 from recommender.config.profile import TwoTower as TwoTowerConfig
 from recommender.data.dataset import Dataset, TrainingRows, Truth
 from recommender.errors import NotReadyError
 from recommender.features.definitions import Feature
-from recommender.features.encoding import FeatureEncoder
+from recommender.features.encoding import FeatureEncoder, load_encoder, save_encoder
 from recommender.models.base import Model
 from recommender.models.export import export_towers
 from recommender.models.objective import Attached, Objective, history_tensors
@@ -52,6 +53,8 @@ class TwoTower(Model):
         Seed, threads and device.
     user_features, item_features
         The declared features, which are columns of the data set's and the training rows' frames.
+    preprocessing
+        How they are prepared.
     """
 
     kind: ClassVar[str] = "two_tower"
@@ -62,12 +65,14 @@ class TwoTower(Model):
         training: Training,
         user_features: list[Feature],
         item_features: list[Feature],
+        preprocessing: Preprocessing | None = None,
     ) -> None:
         super().__init__()
         self.config = config
         self.training = training
         self.user_features = user_features
         self.item_features = item_features
+        self.preprocessing = preprocessing or Preprocessing()
         self.report: FitReport | None = None
         use_cuda = training.device == "cuda" or (training.device == "auto" and torch.cuda.is_available())
         self.device = torch.device("cuda" if use_cuda else "cpu")
@@ -94,12 +99,15 @@ class TwoTower(Model):
         TrainingError
             Nothing to train on, a declared feature is missing, or the loss became NaN.
         """
-        minimum = self.config.min_category_count
         self._encoders = (
-            FeatureEncoder.fit(rows.user_features, self.user_features, minimum),
-            FeatureEncoder.fit(rows.item_features, self.item_features, minimum),
+            FeatureEncoder.fit(rows.user_features, self.user_features, self.preprocessing),
+            FeatureEncoder.fit(rows.item_features, self.item_features, self.preprocessing),
         )
-        self._ids = (pd.Index(dataset.user_ids[dataset.active_users]), pd.Index(dataset.item_ids[dataset.known_items]))
+        # whoever the k-core leaves out is as new: an id without training rows would be a random vector
+        users = np.setdiff1d(dataset.active_users, np.setdiff1d(dataset.user[rows.outside], dataset.user[rows.event]))
+        items = np.flatnonzero(dataset.known_items)
+        items = np.setdiff1d(items, np.setdiff1d(dataset.item[rows.outside], dataset.item[rows.event]))
+        self._ids = (pd.Index(dataset.user_ids[users]), pd.Index(dataset.item_ids[items]))
         batches = BatchMaker(
             dataset,
             rows,
@@ -186,19 +194,17 @@ class TwoTower(Model):
     def save(self, folder: Path) -> None:
         users, items = _fitted(self._encoders)
         user_ids, item_ids = _fitted(self._ids)
-        towers = _fitted(self._towers)
-        save_file(
-            {name: value.contiguous().cpu() for name, value in towers.state_dict().items()},
-            folder / "weights.safetensors",
-        )
-        (folder / "user_encoder.json").write_text(users.to_json(), encoding="utf-8")
-        (folder / "item_encoder.json").write_text(items.to_json(), encoding="utf-8")
+        weights = {name: value.contiguous().cpu() for name, value in _fitted(self._towers).state_dict().items()}
+        save_file(weights, folder / "weights.safetensors")
+        save_encoder(users, "user", folder)
+        save_encoder(items, "item", folder)
         pd.DataFrame({USER_ID: user_ids}).to_parquet(folder / "user_ids.parquet", index=False)
         pd.DataFrame({ITEM_ID: item_ids}).to_parquet(folder / "item_ids.parquet", index=False)
         content = {
             "kind": self.kind,
             "config": self.config.model_dump(mode="json"),
             "training": self.training.model_dump(mode="json"),
+            "preprocessing": self.preprocessing.model_dump(mode="json"),
             "user_features": [asdict(feature) for feature in self.user_features],
             "item_features": [asdict(feature) for feature in self.item_features],
             "report": None if self.report is None else asdict(self.report),
@@ -207,18 +213,17 @@ class TwoTower(Model):
 
     @classmethod
     def load(cls, folder: Path) -> Self:
+        encoders = load_encoder("user", folder), load_encoder("item", folder)
         content = json.loads((folder / "model.json").read_text(encoding="utf-8"))
         model = cls(
             TwoTowerConfig.model_validate(content["config"]),
             Training.model_validate(content["training"]),
             [Feature(**feature) for feature in content["user_features"]],
             [Feature(**feature) for feature in content["item_features"]],
+            Preprocessing.model_validate(content["preprocessing"]),
         )
         model.report = None if content["report"] is None else FitReport(**content["report"])
-        model._encoders = (
-            FeatureEncoder.from_json((folder / "user_encoder.json").read_text(encoding="utf-8")),
-            FeatureEncoder.from_json((folder / "item_encoder.json").read_text(encoding="utf-8")),
-        )
+        model._encoders = encoders
         model._ids = (
             pd.Index(pd.read_parquet(folder / "user_ids.parquet")[USER_ID]),
             pd.Index(pd.read_parquet(folder / "item_ids.parquet")[ITEM_ID]),

@@ -14,6 +14,7 @@ from psycopg import sql
 from recommender.errors import PublicationError
 from recommender.progress import Progress, quiet
 from recommender.publishing.content import Content
+from recommender.publishing.postings import COLUMNS, posting_rows
 from recommender.storage.copy_arrays import TextPool, copy_binary, encode_bigint, encode_floats, encode_int
 
 _LARGE_TABLES = {"recommendation_lists": "user_id", "catalogue": "item_id", "search_postings": "trigram"}
@@ -86,9 +87,9 @@ def _stage(
     with connection.transaction():
         for table in _LARGE_TABLES:
             connection.execute(
-                sql.SQL("create table {} (like {} including defaults, check (publication_id = {}))").format(
-                    _partition(table, publication_id), sql.Identifier("reco", table), sql.Literal(publication_id)
-                )
+                sql.SQL(
+                    "create table {} (like {} including defaults including storage, check (publication_id = {}))"
+                ).format(_partition(table, publication_id), sql.Identifier("reco", table), sql.Literal(publication_id))
             )
         _load(connection, publication_id, content)
         for table, key in _LARGE_TABLES.items():
@@ -97,6 +98,7 @@ def _stage(
                     _partition(table, publication_id), sql.Identifier(key)
                 )
             )
+        connection.execute(sql.SQL("create index on {} (label)").format(_partition("catalogue", publication_id)))
     problem = _problem(connection, publication_id, content)
     if problem is not None:
         connection.execute(
@@ -148,14 +150,8 @@ def _load(connection: psycopg.Connection, publication_id: int, content: Content)
     popular = [identity, pool.array(content.popular.items[0]), encode_floats(content.popular.scores[0])]
     popular_table = sql.Identifier("reco", "popular_lists")
     copy_binary(connection, popular_table, ["publication_id", "item_ids", "scores"], iter([list(popular)]))
-    connection.execute(
-        sql.SQL(
-            """insert into {} (publication_id, trigram, labels)
-               select {}, trigram, array_agg(label order by label)
-               from {}, unnest(reco.trigrams(concat_ws(' ', title, creator))) as trigram
-               group by trigram"""
-        ).format(_partition("search_postings", publication_id), sql.Literal(publication_id), catalogue)
-    )
+    postings = _partition("search_postings", publication_id)
+    copy_binary(connection, postings, COLUMNS, posting_rows(publication_id, content.titles, content.creators))
     if content.index is not None:
         _save_index(connection, publication_id, content)
 

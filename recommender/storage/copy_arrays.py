@@ -15,7 +15,7 @@ from psycopg import sql
 
 _SIGNATURE = b"PGCOPY\n\xff\r\n\0" + struct.pack(">ii", 0, 0)
 _TRAILER = struct.pack(">h", -1)
-_TEXT_OID, _FLOAT4_OID = 25, 700
+_INT8_OID, _TEXT_OID, _FLOAT4_OID = 20, 25, 700
 _FLUSH_BYTES = 1 << 20
 
 Field = bytes | None
@@ -70,9 +70,14 @@ def encode_floats(values: npt.NDArray[np.float32]) -> bytes:
     return _header(_FLOAT4_OID, len(values)) + _with_lengths(values, ">f4")
 
 
+def encode_bigints(values: npt.NDArray[np.int64]) -> bytes:
+    """`bigint[]`."""
+    return _header(_INT8_OID, len(values)) + _with_lengths(values, ">i8")
+
+
 def _with_lengths(values: npt.NDArray[np.generic], dtype: str) -> bytes:
     elements = np.empty(len(values), dtype=[("length", ">i4"), ("value", dtype)])
-    elements["length"] = 4
+    elements["length"] = np.dtype(dtype).itemsize
     elements["value"] = values
     return elements.tobytes()
 

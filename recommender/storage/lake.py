@@ -2,6 +2,9 @@
 
 A partition appears or changes by one rename: no reader and no crash ever sees half of it. Facts about a
 partition (what slice it holds) travel inside the file, so that they can't disagree with it.
+
+Many small partitions of a table whose rows say the night that landed them are merged into one,
+`<table>/until=YYYY-MM-DD/data.parquet`; it stands for all nights up to that date.
 """
 
 import json
@@ -12,14 +15,17 @@ from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 
+import duckdb
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from recommender.columns import LANDED
 from recommender.errors import NotReadyError, RecommenderError
 
 FILE = "data.parquet"
-_FACTS = b"recommender"
+_FACTS = "recommender"
+_NIGHTS = "nights"
 
 
 class Lake:
@@ -36,13 +42,19 @@ class Lake:
         return str(self.root / table / "ds=*" / FILE)
 
     def nights(self, table: str) -> list[date]:
-        """Dates of the table's partitions, oldest first."""
-        found = (self.root / table).glob(f"ds=*/{FILE}")
-        return sorted(date.fromisoformat(path.parent.name.removeprefix("ds=")) for path in found)
+        """Dates of the table's partitions, oldest first, merged ones among them."""
+        merged = self._merged(table)
+        return sorted({*self._partitions(table), *(self._merged_facts(merged) if merged else ())})
 
     def paths(self, table: str, last: date) -> list[Path]:
         """Files of the table's partitions up to `last`, oldest first."""
-        return [self.path(table, ds) for ds in self.nights(table) if ds <= last]
+        return [self.path(table, ds) for ds in self._partitions(table) if ds <= last]
+
+    def files(self, table: str, last: date) -> list[Path]:
+        """Files that hold every row landed up to `last`, a merged one first; it may hold later rows too."""
+        merged = self._merged(table)
+        partitions = [self.path(table, ds) for ds in self._partitions(table) if ds <= last]
+        return [merged, *partitions] if merged else partitions
 
     def latest(self, table: str, ds: date) -> Path:
         """The newest partition not after `ds`.
@@ -60,39 +72,64 @@ class Lake:
     @contextmanager
     def writing(self, table: str, ds: date) -> Iterator[Path]:
         """Yield a scratch path; what is written there becomes the partition when the block ends without an error."""
-        final = self.path(table, ds)
-        final.parent.mkdir(parents=True, exist_ok=True)
-        for stale in final.parent.glob(".writing-*"):
-            stale.unlink(missing_ok=True)
-        scratch = final.parent / f".writing-{uuid.uuid4().hex}.parquet"
-        try:
+        with _written(self.path(table, ds)) as scratch:
             yield scratch
-            with scratch.open("rb") as file:
-                os.fsync(file.fileno())
-            scratch.replace(final)
-        except OSError as error:
-            raise RecommenderError(f"cannot write {final}: {error.strerror or error}") from error
-        finally:
-            scratch.unlink(missing_ok=True)
 
     def write(
         self, table: str, ds: date, rows: pa.Table | pd.DataFrame, facts: Mapping[str, object] | None = None
     ) -> Path:
         """Write or replace a partition."""
         content = pa.Table.from_pandas(rows, preserve_index=False) if isinstance(rows, pd.DataFrame) else rows
-        metadata = dict(content.schema.metadata or {})
-        metadata[_FACTS] = json.dumps(dict(facts or {}), sort_keys=True).encode()
+        metadata = {**(content.schema.metadata or {}), _FACTS.encode(): _json(facts or {}).encode()}
         with self.writing(table, ds) as scratch:
             pq.write_table(
                 content.replace_schema_metadata(metadata), scratch, compression="zstd", coerce_timestamps="us"
             )
         return self.path(table, ds)
 
+    def copy(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        query: str,
+        table: str,
+        ds: date,
+        facts: Mapping[str, object] | None = None,
+    ) -> None:
+        """Write or replace a partition by what a DuckDB query returns, streaming.
+
+        A night that has been merged is replaced inside its merged file.
+        """
+        merged = self._merged(table)
+        if merged is None or ds > _until(merged):
+            with self.writing(table, ds) as scratch:
+                _copy(connection, query, scratch, facts or {})
+            return
+        others = f"select * from {parquet([merged])} where {LANDED} <> date '{ds}'"
+        nights = {**self._merged_facts(merged), ds: dict(facts or {})}
+        with _written(merged) as scratch:
+            _copy(connection, f"{others} union all by name ({query})", scratch, _of_nights(nights))
+
+    def merge(self, table: str, keep: int) -> int:
+        """Merge all but the newest `keep` partitions of a table with a `landed` column; returns how many."""
+        todo = self._partitions(table)[:-keep]
+        earlier = self._merged(table)
+        if todo:
+            files = [*([earlier] if earlier else []), *(self.path(table, ds) for ds in todo)]
+            nights = self._merged_facts(earlier) if earlier else {}
+            nights |= {ds: self.facts(table, ds) for ds in todo}
+            final = self.root / table / f"until={todo[-1].isoformat()}" / FILE
+            with duckdb.connect() as connection, _written(final) as scratch:
+                _copy(connection, f"select * from {parquet(files)}", scratch, _of_nights(nights))
+        # a crash before this point, or in it, leaves files that the newest merged one stands for
+        self._remove_merged_ones(table)
+        return len(todo)
+
     def facts(self, table: str, ds: date) -> dict[str, object]:
-        """What `write` was told about a partition."""
-        metadata = pq.read_schema(self.path(table, ds)).metadata or {}
-        facts: dict[str, object] = json.loads(metadata.get(_FACTS, b"{}"))
-        return facts
+        """What `write` or `copy` was told about a partition."""
+        merged = self._merged(table)
+        if merged is not None and ds <= _until(merged):
+            return self._merged_facts(merged).get(ds, {})
+        return _read_facts(self.path(table, ds))
 
     def has_columns(self, table: str, ds: date, columns: Iterable[str]) -> bool:
         """True when the partition exists and has all these columns."""
@@ -101,6 +138,10 @@ class Lake:
 
     def read(self, table: str, ds: date) -> pd.DataFrame:
         """One partition as a frame."""
+        merged = self._merged(table)
+        if merged is not None and ds <= _until(merged):
+            found: pd.DataFrame = pq.read_table(merged, filters=[(LANDED, "=", ds)]).to_pandas()
+            return found
         path = self.path(table, ds)
         if not path.is_file():
             raise NotReadyError(f"the lake holds no {table} for {ds}: {path} does not exist")
@@ -110,3 +151,82 @@ class Lake:
     def remove(self, table: str, ds: date) -> None:
         """Remove a partition if it exists."""
         self.path(table, ds).unlink(missing_ok=True)
+
+    def _partitions(self, table: str) -> list[date]:
+        """Nights with a file of their own that no merged file stands for."""
+        found = (self.root / table).glob(f"ds=*/{FILE}")
+        nights = sorted(date.fromisoformat(path.parent.name.removeprefix("ds=")) for path in found)
+        merged = self._merged(table)
+        return nights if merged is None else [ds for ds in nights if ds > _until(merged)]
+
+    def _merged(self, table: str) -> Path | None:
+        return max((self.root / table).glob(f"until=*/{FILE}"), default=None)
+
+    def _merged_facts(self, merged: Path) -> dict[date, dict[str, object]]:
+        nights = _read_facts(merged)[_NIGHTS]
+        return {date.fromisoformat(ds): facts for ds, facts in nights.items()} if isinstance(nights, dict) else {}
+
+    def _remove_merged_ones(self, table: str) -> None:
+        newest = self._merged(table)
+        if newest is None:
+            return
+        for file in (self.root / table).glob(f"*/{FILE}"):
+            if file != newest and file.parent.name.partition("=")[2] <= newest.parent.name.partition("=")[2]:
+                file.unlink()
+                if not any(file.parent.iterdir()):
+                    file.parent.rmdir()
+
+
+def parquet(files: Iterable[Path]) -> str:
+    """Some partitions as a DuckDB relation: a column that one of them lacks is missing in its rows."""
+    names = ", ".join(_literal(str(file)) for file in files)
+    return f"read_parquet([{names}], union_by_name = true, hive_partitioning = false)"
+
+
+@contextmanager
+def _written(final: Path) -> Iterator[Path]:
+    """A scratch path beside `final` that replaces it when the block ends without an error."""
+    try:
+        final.parent.mkdir(parents=True, exist_ok=True)
+        for stale in final.parent.glob(".writing-*"):
+            stale.unlink(missing_ok=True)
+        scratch = final.parent / f".writing-{uuid.uuid4().hex}.parquet"
+        try:
+            yield scratch
+            with scratch.open("rb") as file:
+                os.fsync(file.fileno())
+            scratch.replace(final)
+        finally:
+            scratch.unlink(missing_ok=True)
+    except OSError as error:
+        raise RecommenderError(f"cannot write {final}: {error.strerror or error}") from error
+    except duckdb.IOException as error:
+        raise RecommenderError(f"cannot write {final}: {str(error).strip().splitlines()[0]}") from error
+
+
+def _copy(connection: duckdb.DuckDBPyConnection, query: str, scratch: Path, facts: Mapping[str, object]) -> None:
+    metadata = f"{{{_FACTS}: {_literal(_json(facts))}}}"
+    connection.execute(
+        f"copy ({query}) to {_literal(str(scratch))} (format parquet, compression zstd, kv_metadata {metadata})"
+    )
+
+
+def _read_facts(path: Path) -> dict[str, object]:
+    facts: dict[str, object] = json.loads((pq.read_schema(path).metadata or {}).get(_FACTS.encode(), b"{}"))
+    return facts
+
+
+def _of_nights(nights: Mapping[date, Mapping[str, object]]) -> dict[str, object]:
+    return {_NIGHTS: {ds.isoformat(): dict(facts) for ds, facts in sorted(nights.items())}}
+
+
+def _until(merged: Path) -> date:
+    return date.fromisoformat(merged.parent.name.removeprefix("until="))
+
+
+def _json(facts: Mapping[str, object]) -> str:
+    return json.dumps(dict(facts), sort_keys=True)
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"

@@ -1,11 +1,14 @@
 """The Dags' wiring, run for real by `dag.test()`; only the stages themselves are stand-ins."""
 
+from collections.abc import Sequence
 from datetime import UTC, date, datetime
 
 import pytest
 
 from recommender import pipeline
-from recommender.errors import NotReadyError
+from recommender.errors import NotReadyError, RecommenderError
+from recommender.progress import Progress, quiet
+from recommender.publishing.erasure import Erasure
 from tests.dags.conftest import PlantedError, RunDag, Stages, night
 
 ORDER = ["ingest", "features", "train", "judge", "refit", "publish"]
@@ -65,3 +68,26 @@ def test_a_rollback_to_nothing_fails_without_a_retry(run_dag: RunDag, monkeypatc
 
     monkeypatch.setattr(pipeline, "rollback", rollback)
     assert run_dag("rollback", night(8))["rollback"] == "failed"
+
+
+def test_an_erasure(run_dag: RunDag, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def erase(settings: pipeline.Settings, user_ids: Sequence[str] = (), progress: Progress = quiet) -> Erasure:
+        asked.append(settings.profile.name)
+        progress("lake/events: 3 rows removed")
+        return Erasure(1, {"lake/events": 3})
+
+    monkeypatch.setattr(pipeline, "erase", erase)
+    assert run_dag("erase", night(9))["run"] == "success"
+    assert asked == ["synthetic"]
+
+
+def test_an_erasure_gives_up_on_what_the_next_try_would_not_change(
+    run_dag: RunDag, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def erase(*_: object, **__: object) -> Erasure:
+        raise RecommenderError("the erasure list is damaged")
+
+    monkeypatch.setattr(pipeline, "erase", erase)
+    assert run_dag("erase", night(10))["erase"] == "failed"  # it would wait a quarter of an hour for another try

@@ -22,7 +22,7 @@ print(json.dumps({"seconds": time.perf_counter() - started, "modules": sorted(sy
 
 
 def test_only_the_known_dags_are_there(dags: dict[str, Any]) -> None:
-    assert sorted(dags) == ["nightly", "rollback"]
+    assert sorted(dags) == ["erase", "nightly", "rollback"]
 
 
 def test_a_night_is_a_task_group_a_stage(dags: dict[str, Any]) -> None:
@@ -90,11 +90,21 @@ def test_rollback_is_started_by_hand_only(dags: dict[str, Any]) -> None:
     assert dags["rollback"].is_paused_upon_creation is False, "a run of a paused Dag waits for ever"
 
 
+def test_the_erasure_takes_no_id_and_works_the_queue_off_every_day(dags: dict[str, Any]) -> None:
+    dag = dags["erase"]
+    assert dag.task_ids == ["erase"]
+    assert not dag.params, "what a run is given stays in Airflow's database for good"
+    assert dag.schedule == "@daily"
+    assert dag.get_task("erase").retries > 1, "it waits for a night that runs"
+    assert not dag.catchup
+    assert dag.max_active_runs == 1
+
+
 def test_an_operator_finds_a_page_of_help(dags: dict[str, Any]) -> None:
     assert all(dag.doc_md and len(dag.doc_md.splitlines()) < 40 for dag in dags.values())
 
 
-@pytest.mark.parametrize("file", ["nightly.py", "rollback.py"])
+@pytest.mark.parametrize("file", ["erase.py", "nightly.py", "rollback.py"])
 def test_reading_a_dag_is_quick_and_imports_nothing_heavy(airflow: None, file: str) -> None:
     done = subprocess.run([sys.executable, "-c", MEASURE, str(DAGS / file)], capture_output=True, text=True, check=True)
     measured = json.loads(done.stdout.splitlines()[-1])

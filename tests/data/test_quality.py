@@ -1,17 +1,19 @@
 """The shipped suites on good and bad tables, a profile's own suites, and what Data Docs show and don't."""
 
 import logging
+import re
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pandas as pd
 import pytest
 
 from recommender.config.profile import Profile
 from recommender.config.settings import Settings
-from recommender.data import data_docs
-from recommender.data.quality import CheckResult, check, validate
+from recommender.data import data_docs, quality
+from recommender.data.quality import CheckResult
 from recommender.errors import ConfigError, DataQualityError
 
 DS = date(2026, 1, 10)
@@ -22,15 +24,22 @@ def make_settings(folder: Path, suites: str | None = None) -> Settings:
         {
             "name": "small",
             "events": {"path": "e.csv", "columns": {"user_id": "u", "item_id": "i", "ts": "t"}},
+            "users": {"path": "u.csv", "columns": {"user_id": "u", "age": "a", "country": "c", "registered": "r"}},
             "items": {"path": "i.csv", "columns": {"item_id": "i"}},
-            "quality": {"expectations": suites, "max_rejected_share": 0.02},
+            "quality": {"expectations": suites, "max_rejected_share": 0.02, "max_deleted_share": 0.03},
         }
     )
     return Settings(profile, folder / "small.yaml", folder, folder / "home", None)
 
 
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """One world for all tests that don't look at its files: its site is set up once."""
+    return make_settings(tmp_path_factory.mktemp("shared"))
+
+
 @pytest.fixture
-def settings(tmp_path: Path) -> Settings:
+def fresh(tmp_path: Path) -> Settings:
     return make_settings(tmp_path)
 
 
@@ -39,6 +48,18 @@ def own_suite(folder: Path, text: str, table: str = "items") -> Settings:
     (folder / "own").mkdir(exist_ok=True)
     (folder / "own" / f"{table}.yaml").write_text(text, encoding="utf-8")
     return make_settings(folder, "own")
+
+
+def check(table: str, frame: pd.DataFrame, ds: date, settings: Settings) -> list[CheckResult]:
+    with duckdb.connect() as connection:
+        connection.register("rows", frame)
+        return quality.check(table, connection, "rows", ds, settings)
+
+
+def validate(table: str, frame: pd.DataFrame, ds: date, settings: Settings) -> list[CheckResult]:
+    with duckdb.connect() as connection:
+        connection.register("rows", frame)
+        return quality.validate(table, connection, "rows", ds, settings)
 
 
 def good(table: str) -> pd.DataFrame:
@@ -77,7 +98,13 @@ def good(table: str) -> pd.DataFrame:
             "rows_kept": [99],
             "rows_rejected": [1],
             "rejected_share": [0.01],
-            "undatable": [0],
+            "deleted_share": [0.0],
+            "unknown_items_share": [0.01],
+            "unknown_users_share": [0.0],
+            "volume_ratio": [1.1],
+            "newest_event_age_hours": [0.5],
+            "items_ratio": [1.0],
+            "users_ratio": [None],
         },
     }
     return pd.DataFrame(frames[table])
@@ -102,7 +129,8 @@ def test_good_tables_pass_the_shipped_suites(table: str, settings: Settings) -> 
 
 
 def test_a_quiet_night_without_events_passes(settings: Settings) -> None:
-    validate("events", good("events").head(0), DS, settings)
+    text = dict.fromkeys(["user_id", "item_id", "event_type"], "string")
+    validate("events", good("events").head(0).astype(text), DS, settings)
 
 
 @pytest.mark.parametrize(
@@ -126,10 +154,21 @@ def test_a_quiet_night_without_events_passes(settings: Settings) -> None:
         ("users", changed("users", 1, age=130), ["less than or equal to 120 (1 of 3 rows)"]),
         ("users", good("users").head(0), ["greater than or equal to 1 rows (found 0)"]),
         ("items", changed("items", 1, item_id="1"), ["must be unique (2 of 2 rows, e.g. 1)"]),
-        ("user_features", changed("user_features", 0, events_14d=-1), ["events_14d", "(1 of 2 rows)"]),
+        ("user_features", changed("user_features", 0, events_14d=-1), ["events_14d", "(1 of 2 rows, e.g. -1)"]),
         ("user_features", changed("user_features", 1, event_timestamp=datetime(2026, 1, 10)), ["event_timestamp"]),
         ("item_features", changed("item_features", 0, creator_events_90d=-1), ["creator_events_90d"]),
-        ("batch", changed("batch", 0, rejected_share=0.0731), ["less than or equal to 0.02", "0.0731"]),
+        (
+            "batch",
+            changed("batch", 0, rejected_share=0.0731),
+            ["less than or equal to 0.02 (found 0.0731): so many unusable rows"],
+        ),
+        ("batch", changed("batch", 0, deleted_share=0.04), ["deleted_share", "less than or equal to 0.03"]),
+        ("batch", changed("batch", 0, items_ratio=0.4), ["items_ratio values must be greater than or equal to 0.5"]),
+        ("batch", changed("batch", 0, users_ratio=0.4), ["users_ratio values must be greater than or equal to 0.5"]),
+        ("events", good("events").assign(weight=float("nan")), ["weight"]),
+        ("events", good("events").assign(user_id=1), ["user_id values must be of type VARCHAR (found BIGINT)"]),
+        ("events", good("events").drop(columns="event_type"), ["event_type"]),
+        ("items", good("items").assign(year=[1999.5, 2000]), ["year values must be of type BIGINT (found DOUBLE)"]),
     ],
 )
 def test_a_bad_table_fails_with_one_clear_line(
@@ -162,12 +201,40 @@ def test_results_come_in_the_order_of_the_suite(settings: Settings) -> None:
         observed="0 of 1 rows",
         detail="rejected_share values must be less than or equal to 0.02",
     )
-    assert [result.column for result in results] == ["rejected_share", "rows_read", None]
+    columns = [result.column for result in results]
+    assert columns[:4] == ["rejected_share", "deleted_share", "rows_read", None]
+    assert columns[-2:] == ["users_ratio", "users_ratio"]
+
+
+@pytest.mark.parametrize(
+    "unusual",
+    [
+        {"rows_read": 0, "rows_kept": 0},
+        {"volume_ratio": 0.1},
+        {"volume_ratio": 6},
+        {"newest_event_age_hours": 49},
+        {"items_ratio": 4},
+        {"users_ratio": 4},
+        {"unknown_items_share": 0.03},
+        {"unknown_users_share": 0.03},
+    ],
+)
+def test_an_unusual_night_warns_and_goes_on(unusual: dict[str, float], settings: Settings) -> None:
+    results = validate("batch", changed("batch", 0, **unusual), DS, settings)
+    assert [(result.column, result.severity) for result in results if not result.success] == [
+        (next(iter(unusual)), "warn")
+    ]
+
+
+def test_the_first_night_has_nothing_to_compare_with(settings: Settings) -> None:
+    history = ["volume_ratio", "newest_event_age_hours", "items_ratio", "users_ratio"]
+    results = validate("batch", good("batch").assign(**dict.fromkeys(history)), DS, settings)
+    assert all(result.success for result in results)
 
 
 @pytest.mark.parametrize("age", [4711, "zebra-stripes"])  # out of range, and not a number at all
 def test_personal_values_appear_nowhere(
-    age: object, settings: Settings, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+    age: object, fresh: Settings, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
     users = good("users").astype({"age": object})
     users["age"] = [age, age, age]
@@ -177,9 +244,9 @@ def test_personal_values_appear_nowhere(
     messages = []
     for table, frame in {"users": users, "events": events, "user_features": features}.items():
         with pytest.raises(DataQualityError) as caught:
-            validate(table, frame, DS, settings)
+            validate(table, frame, DS, fresh)
         messages.append(str(caught.value))
-    written = [path.read_text(encoding="utf-8", errors="ignore") for path in settings.world.rglob("*.[hj]*")]
+    written = [path.read_text(encoding="utf-8", errors="ignore") for path in fresh.world.rglob("*.[hj]*")]
     assert len(written) > 5
     for text in [*messages, *written, caplog.text, *capfd.readouterr()]:
         assert "a-very-private-id" not in text
@@ -189,25 +256,31 @@ def test_personal_values_appear_nowhere(
     assert not any(">4711<" in text or " 4711" in text for text in written)
 
 
-def test_data_docs_hold_the_last_nights_once_each(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_data_docs_hold_the_last_nights_once_each(fresh: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(data_docs, "_NIGHTS", 2)
     for night in (8, 9, 10, 10):
         frame = good("batch").assign(rows_read=night * 1_000)
-        validate("batch", frame, date(2026, 1, night), settings)
+        validate("batch", frame, date(2026, 1, night), fresh)
     pages = sorted(
-        path.relative_to(settings.data_docs).parts[2] for path in settings.data_docs.rglob("validations/**/*.html")
+        path.relative_to(fresh.data_docs).parts[2] for path in fresh.data_docs.rglob("validations/**/*.html")
     )
     assert pages == ["2026-01-09", "2026-01-10"]
-    index = (settings.data_docs / "index.html").read_text(encoding="utf-8")
+    index = (fresh.data_docs / "index.html").read_text(encoding="utf-8")
     assert "2026-01-09" in index
     assert "2026-01-10" in index
     assert "2026-01-08" not in index
 
 
-def test_looking_at_data_docs_is_reported_to_nobody(settings: Settings) -> None:
-    validate("events", good("events"), DS, settings)
-    for page in settings.data_docs.rglob("*.html"):
-        assert "great-expectations-web-assets" not in page.read_text(encoding="utf-8")
+def test_data_docs_need_no_network_and_report_to_nobody(fresh: Settings) -> None:
+    check("events", changed("events", 0, weight=-2).assign(ts="yesterday"), DS, fresh)
+    pages = list(fresh.data_docs.rglob("*.html"))
+    assert len(pages) == 3
+    for page in pages:
+        text = page.read_text(encoding="utf-8")
+        assert "//" not in re.sub(r"<style>.*?</style>", "", text, flags=re.DOTALL), page
+        assert not re.search(r"url\(['\"]?http", text), page
+        for local in re.findall(r"(?:src|href)=\"([^\"#?]+)", text):
+            assert (page.parent / local).exists(), f"{page} links to {local}"
 
 
 def test_great_expectations_is_quiet(
@@ -219,20 +292,58 @@ def test_great_expectations_is_quiet(
     assert "".join(capfd.readouterr()) == ""
 
 
-def test_a_profile_brings_its_own_suite_for_one_table(tmp_path: Path) -> None:
+def test_a_profile_adds_to_the_shipped_suite(tmp_path: Path) -> None:
     settings = own_suite(
         tmp_path,
         """
         - {expect: expect_column_values_to_be_in_set, column: title, value_set: [One], severity: warn}
         - {expect: expect_column_values_to_not_be_null, column: composer, optional: true}
         - {expect: expect_compound_columns_to_be_unique, column_list: [item_id, title]}
-        - {expect: expect_column_values_to_be_between, column: "y*r", max_value: 2000}
         - {expect: expect_column_pair_values_a_to_be_greater_than_b, column_A: year, column_B: born, optional: true}
         """,
     )
+    shipped = check("items", good("items"), DS, make_settings(tmp_path))
     results = check("items", good("items"), DS, settings)
-    assert [(result.column, result.success) for result in results] == [("title", False), (None, True), ("year", True)]
-    assert len(check("batch", good("batch"), DS, settings)) == 3, "other tables keep the shipped suites"
+    assert results[: len(shipped)] == shipped
+    assert [(result.column, result.success) for result in results[len(shipped) :]] == [("title", False), (None, True)]
+    assert check("batch", good("batch"), DS, settings) == check("batch", good("batch"), DS, make_settings(tmp_path))
+
+
+def test_a_query_of_the_profile_shows_no_rows_of_personal_tables(tmp_path: Path) -> None:
+    text = """
+    - expect: unexpected_rows_expectation
+      unexpected_rows_query: "select * from {batch} where age > 100"
+      description: nobody is older than 100
+    """
+    settings = own_suite(tmp_path, text, "users")
+    with pytest.raises(DataQualityError) as caught:
+        validate("users", good("users"), DS, settings)
+    assert str(caught.value) == "users for 2026-01-10 failed 1 expectation: nobody is older than 100"
+    for path in settings.world.rglob("*.[hj]*"):
+        assert "cyd" not in path.read_text(encoding="utf-8", errors="ignore")
+
+
+def test_an_entry_of_the_profile_replaces_the_shipped_one(tmp_path: Path) -> None:
+    settings = own_suite(
+        tmp_path,
+        """
+        - {expect: expect_column_values_to_be_between, column: "y*r", max_value: 1900}
+        - {expect: expect_column_values_to_not_be_null, column: title, severity: off}
+        - {expect: expect_table_row_count_to_be_between, min_value: 2, severity: warn}
+        - {expect: expect_column_values_to_be_between, column: "*_share", severity: off}
+        """,
+    )
+    results = check("items", changed("items", 0, title=None), DS, settings)
+    told = {(result.expectation, result.column): result for result in results}
+    year = told["expect_column_values_to_be_between", "year"]
+    assert (year.severity, year.success, year.detail) == (
+        "fail",
+        False,
+        "year values must be less than or equal to 1900 (1 of 2 rows, e.g. 1,999)",
+    )
+    assert ("expect_column_values_to_not_be_null", "title") not in told
+    assert told["expect_table_row_count_to_be_between", None].severity == "warn"
+    assert len(results) == len(check("items", good("items"), DS, make_settings(tmp_path))) - 1
 
 
 def test_a_bound_of_a_time_zone_aware_column_is_utc(tmp_path: Path) -> None:
@@ -259,9 +370,10 @@ def test_a_bound_of_a_time_zone_aware_column_is_utc(tmp_path: Path) -> None:
         ("- {expect: expect_column_values_to_be_between, column: year}", ["entry 1", "cannot both be None"]),
         (
             "- {expect: expect_column_to_exist, column: title, severity: fatal}",
-            ["entry 1", "severity", "'fail' or 'warn'"],
+            ["entry 1", "severity", "'fail', 'warn' or 'off'"],
         ),
         ('- {expect: expect_column_to_exist, column: "{ds_ende}"}', ["entry 1", "did you mean {ds_end}?"]),
+        ("- {expect: expect_column_to_exist, column: titel, severity: off}", ["entry 1", "no such expectation"]),
         ("expect: [", ["not valid YAML"]),
         ("expect: expect_column_to_exist", ["must hold a list"]),
     ],
@@ -281,11 +393,10 @@ def test_missing_suites_are_named(tmp_path: Path, settings: Settings) -> None:
         check("items", good("items"), DS, make_settings(tmp_path, "nowhere"))
 
 
-def test_the_front_page_needs_no_network_and_shows_what_failed(settings: Settings) -> None:
-    check("events", good("events").assign(weight=-1.0), DS, settings)
-    check("users", good("users"), DS, settings)
-    page = (settings.data_docs / "index.html").read_text(encoding="utf-8")
-    assert "http" not in page
+def test_the_front_page_shows_what_failed(fresh: Settings) -> None:
+    check("events", good("events").assign(weight=-1.0), DS, fresh)
+    check("users", good("users"), DS, fresh)
+    page = (fresh.data_docs / "index.html").read_text(encoding="utf-8")
     assert 'class=bad><a href="validations/events/' in page
     assert "class=good" in page
     assert f"<th>{DS}</th>" in page

@@ -1,4 +1,4 @@
-"""What happens after a model's cut can't reach it: another future gives the same weights to the last bit."""
+"""What happens after a model's cut can't reach it: another future gives the same model to the last bit."""
 
 from pathlib import Path
 
@@ -14,12 +14,14 @@ from recommender.storage.postgres import connect
 from tests.e2e.worlds import FIRST
 
 
-def candidate(settings: Settings) -> tuple[str, bytes]:
+def candidate(settings: Settings) -> tuple[str, dict[str, bytes]]:
+    """Its name, and every file that fitting decides: weights, preprocessing statistics and id maps."""
     for stage in (pipeline.ingest, pipeline.features, pipeline.train):
         stage(settings, FIRST)
     with connect(settings) as connection:
         version = registry.newest_of(connection, FIRST)
-    return version.model_version, (version.artifact / "weights.safetensors").read_bytes()
+    files = ("weights.safetensors", "user_encoder.json", "item_encoder.json", "user_ids.parquet", "item_ids.parquet")
+    return version.model_version, {name: (version.artifact / name).read_bytes() for name in files}
 
 
 def with_another_future(settings: Settings, cut: pd.Timestamp) -> None:

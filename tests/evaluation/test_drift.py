@@ -107,3 +107,21 @@ def test_the_page_is_self_contained_and_shows_nobody(
     assert "only one user" not in page
     assert "".join(capfd.readouterr()) == ""
     assert len(recwarn) == 0
+
+
+@pytest.mark.parametrize("rows", [3_000, 300])
+def test_of_personal_features_the_report_shows_the_same_drift_and_no_value(rows: int, tmp_path: Path) -> None:
+    before, after = make_snapshot(rows, 1), make_snapshot(rows, 2)
+    for frame in (before, after):
+        frame["country"] = frame["country"].replace({"DE": "Zanzibarland"})
+        frame["age"] = frame["age"] / 100 + 71_717
+    after["country"] = after["country"].replace("BR", "Zanzibarland")
+    open_, disguised = tmp_path / "open.html", tmp_path / "disguised.html"
+    plain = feature_drift(before, after, FEATURES, open_)
+    personal = feature_drift(before, after, FEATURES, disguised, {"user_id", "age", "country"})
+    assert personal.drifted == plain.drifted == ["country"]
+    for name, column in plain.columns.items():
+        assert personal.columns[name].score == pytest.approx(column.score, rel=1e-3, abs=1e-6)
+    for value in ("Zanzibarland", "7171"):
+        assert value in open_.read_text()
+        assert value not in disguised.read_text()

@@ -30,7 +30,7 @@ USERS = pd.DataFrame({"user_id": ["ann", "bob", "cat"], "country": ["UK", None, 
 def land(lake: Lake, events: list[tuple[str, str, datetime]], ds: date) -> None:
     frame = pd.DataFrame(events, columns=["user_id", "item_id", "ts"])
     frame["ts"] = frame["ts"].astype("datetime64[us]")
-    lake.write("events", ds, frame.assign(event_type="event", weight=np.float32(1)))
+    lake.write("events", ds, frame.assign(event_type="event", weight=np.float32(1), landed=ds, removed=False))
     lake.write("users", ds, USERS)
     lake.write("items", ds, ITEMS)
 
@@ -77,6 +77,23 @@ def test_literal_values(shop: Settings) -> None:
     assert items["days_since_first_event"].to_dict() == {"desk": 7, "lamp": 6, "sofa": 7}
     assert items.loc["desk", "year"] == 2001
     assert pd.isna(items.loc["sofa", "year"])
+
+
+def test_of_several_values_the_first_counts(shop: Settings) -> None:
+    lake, noon = Lake(shop.lake), datetime(2020, 1, 1, 12)
+    land(lake, [("ann", "desk", noon), ("ann", "lamp", noon), ("bob", "sofa", noon)], D1)
+    lake.write(
+        "items", D1, ITEMS.assign(category=[["wood", "old"], ["wood"], []], creator=[["oak", "lux"], None, ["oak"]])
+    )
+    for entity in ("user", "item"):
+        build_snapshots(lake, shop.profile, entity, [D1], known=D1)
+    items = lake.read("item_features", D1).set_index("item_id")
+    assert items["category"].where(items["category"].notna(), None).to_list() == ["wood", "wood", None]
+    assert items["creator"].where(items["creator"].notna(), None).to_list() == ["oak", None, "oak"]
+    assert items["creator_events_7d"].fillna(0).to_list() == [2, 0, 2]
+    users = lake.read("user_features", D1).set_index("user_id")
+    assert users["categories_total"].to_list() == [1, 0, 0]
+    assert users["creators_total"].to_list() == [1, 1, 0]
 
 
 events_drawn = st.lists(

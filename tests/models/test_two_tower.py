@@ -1,3 +1,4 @@
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 from recommender.columns import CATEGORY
 from recommender.config.profile import Training
 from recommender.config.profile import TwoTower as TwoTowerConfig
+from recommender.data.dataset import TrainingRows
 from recommender.errors import TrainingError
 from recommender.models.registry import MODELS
 from recommender.models.two_tower import TwoTower
@@ -22,7 +24,7 @@ from tests.models.worlds import (
     truth_of,
 )
 
-SMALL = TwoTowerConfig(dimension=16, history_length=6, batch_size=64, max_epochs=25, min_category_count=1)
+SMALL = TwoTowerConfig(dimension=16, history_length=6, batch_size=64, max_epochs=25)
 
 
 class TestTwoTower(ModelContract):
@@ -95,6 +97,42 @@ class TestTwoTower(ModelContract):
         self.fitted().save(tmp_path)
         assert {path.suffix for path in tmp_path.iterdir()} == {".json", ".parquet", ".safetensors"}
         assert list(pd.read_parquet(tmp_path / "item_ids.parquet")["item_id"]) == list(checkerboard().item_ids)
+
+    def test_every_statistic_is_from_training_rows_and_travels_with_the_model(self, tmp_path: Path) -> None:
+        dataset = checkerboard()
+        poisoned = dataclasses.replace(
+            dataset,
+            user_features=dataset.user_features.assign(events_total=1e9, country="nowhere"),
+            item_features=dataset.item_features.assign(events_total=np.nan, category=None),
+        )
+        saved = []
+        for name, seen in (("clean", dataset), ("poisoned", poisoned)):
+            (tmp_path / name).mkdir()
+            model = self.make()
+            model.fit(seen, rows_of(dataset), truth_of(dataset) if name == "clean" else None, epochs=1)
+            model.save(tmp_path / name)
+            saved.append([(tmp_path / name / f"{entity}_encoder.json").read_text() for entity in ("user", "item")])
+            assert TwoTower.load(tmp_path / name).preprocessing == model.preprocessing
+        assert saved[0] == saved[1]
+
+    def test_what_the_k_core_leaves_out_is_treated_as_new(self) -> None:
+        dataset = checkerboard()
+        everything = rows_of(dataset)
+        left_out = (dataset.user == 3) | (dataset.item == 5)
+        rows = TrainingRows(
+            event=everything.event[~left_out],
+            user_features=everything.user_features[~left_out].reset_index(drop=True),
+            item_features=everything.item_features[~left_out].reset_index(drop=True),
+            outside=everything.event[left_out],
+        )
+        model = self.make()
+        model.fit(dataset, rows, epochs=2)
+        newcomer = checkerboard()
+        newcomer.user_ids[3], newcomer.item_ids[5] = "someone", "something"
+        before = model.user_vectors(), model.item_vectors()
+        model.attach(newcomer)
+        np.testing.assert_array_equal(model.item_vectors(), before[1])
+        np.testing.assert_array_equal(model.user_vectors(), before[0])
 
     def test_registered(self) -> None:
         assert MODELS["two_tower"] is TwoTower
