@@ -173,7 +173,7 @@ begin
         down := right_up & diagonal;
         before := here;
     end loop;
-    return 1 - distance / longer;
+    return case when distance < most then 1 - distance / longer else 0 end;
 end
 $$;
 comment on function reco.likeness is 'How like a phrase is to the wanted one, 0 to 1, counting typos.';
@@ -189,13 +189,14 @@ declare
     longest_query constant integer := 200;   -- letters
     longest_pattern constant integer := 60;  -- letters whose places fit into a bigint
     most_entries constant integer := 16000;  -- of postings to read, those of the rarest trigrams
+    least_share constant real := 0.12;       -- of the query's weight that a candidate has
     shortlisted constant integer := 80;
     most_rows constant integer := 1000;
     only_words constant real := 0.8;         -- sharing all trigrams is less than being the same
     only_form constant real := 0.97;         -- so is being the same but for "the", "and" and who is featured
     only_creator constant real := 0.95;
     telling constant real := 0.49;           -- two typos in four letters; less is not followed up
-    least_similarity constant real := 0.3;   -- less is an accident: a shared first letter
+    least_similarity constant real := 0.2;   -- less is an accident: a shared first letter
     live bigint;
     catalogue_size real;
     rows_wanted constant integer := least(greatest(coalesce(k, 10), 0), most_rows);
@@ -223,6 +224,7 @@ begin
         from whole, posting p, unnest(p.entries) as entry
         where p.read <= greatest(most_entries, rarest)
         group by entry
+        having sum(p.weight) >= (select least_share * weight from whole)
     ), shortlist as (
         -- shared weight / weight of both, taking the trigrams of an item to be as rare as those of the query
         select (entry >> 16)::integer as label,

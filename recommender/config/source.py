@@ -147,7 +147,15 @@ class Join(Origin):
     """The key: expressions over the source's columns, each with the expression over this table that equals it."""
     columns: Annotated[dict[str, str], Field(min_length=1)]
     """What it gives: new names with expressions over this table. The rows that share a key are grouped, so each
-    expression is an aggregate, such as `avg(energy)`, `any_value(label)` or `list(tag order by tag)`."""
+    expression is an aggregate, such as `avg(energy)`, `min(label)` or `list(tag order by tag)`."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _on_is_a_word(cls, value: Any) -> Any:
+        """YAML 1.1 reads the key `on` as true."""
+        if isinstance(value, dict) and True in value:
+            return {"on" if key is True else key: content for key, content in value.items()}
+        return value
 
 
 class Source(Origin):

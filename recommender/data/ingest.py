@@ -138,9 +138,8 @@ def _ingest(
         if source is None:
             earlier = f"read_parquet('{str(known[table][0]).replace(chr(39), chr(39) * 2)}')" if known[table] else None
             entities_of_events(connection, table, earlier)
-    if erased:
-        forget_mentions(connection, settings, "rejected_events")
-        forget_mentions(connection, settings, "rejected_users")
+    for rejected in ("rejected_events", "rejected_users"):
+        forget_mentions(connection, settings, rejected)
     counts = _counts(connection, lake, window)
     if window.bootstrap and counts["kept"] == 0:
         raise SourceError(

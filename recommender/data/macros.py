@@ -18,7 +18,11 @@ def create_macros(connection: duckdb.DuckDBPyConnection) -> None:
                when strlen(name) = length(name) then trim(regexp_replace(lower(name), '[^0-9a-z]+', ' ', 'g'))
                else fold_letters(name) end"""
     )
-    connection.execute("create or replace temp macro clean_text(value) as nullif(trim(value), '')")
+    # trimming is slow, and few values need it: '!' is the first character that is no space
+    connection.execute(
+        """create or replace temp macro clean_text(value) as case
+               when value < '!' or ends_with(value, ' ') then nullif(trim(value), '') else value end"""
+    )
     connection.execute(
         """create or replace temp macro clean_distinct(list_) as nullif(
                list_filter(list_, lambda one, place: one is not null and list_position(list_, one) = place), [])"""

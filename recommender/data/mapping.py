@@ -100,21 +100,20 @@ def _list(column: ColumnSource, value: str, kind: str) -> str:
 
 def _time(column: ColumnSource, value: str, kind: str, where: str) -> str:
     if kind in _ZONED:
-        return _finite(f"({value} at time zone 'UTC')")
+        return _in_utc(value)
     if kind.startswith(("TIMESTAMP", "DATE")):
         return _finite(_local(f"cast({value} as timestamp)", column.zone))
+    text = f"cast({value} as varchar)"
     if column.format is not None:
-        parsed = f"try_strptime(trim(cast({value} as varchar)), {literal(column.format)})"
-        return _finite(
-            f"({parsed} at time zone 'UTC')" if _ZONE_LETTERS.search(column.format) else _local(parsed, column.zone)
-        )
+        parsed = f"try_strptime(trim({text}), {literal(column.format)})"
+        return _in_utc(parsed) if _ZONE_LETTERS.search(column.format) else _finite(_local(parsed, column.zone))
     if column.unit == "iso":
         if _NUMBERS.match(kind):
             raise SourceError(
                 f"{where} is a time, but the source has numbers there: say `unit: seconds`, `milliseconds`, "
                 "`microseconds`, or a `format`"
             )
-        return _finite(_iso(f"trim(cast({value} as varchar))", column.zone))
+        return _iso(text, column.zone)
     scale = _EPOCH_UNITS[column.unit]
     count = f"try_cast({value} as double)"
     latest = _LATEST_EPOCH_SECONDS * scale
@@ -125,11 +124,15 @@ def _time(column: ColumnSource, value: str, kind: str, where: str) -> str:
 
 
 def _iso(text: str, zone: str | None) -> str:
-    named = f"(try_cast({text} as timestamptz) at time zone 'UTC')"  # the session's zone is UTC
+    named = _in_utc(_parsed(text, "timestamptz"))  # the session's zone is UTC
     if zone is None:
         return named
-    naive = _local(f"try_cast({text} as timestamp)", zone)
+    naive = _finite(_local(_parsed(text, "timestamp"), zone))
     return f"case when regexp_matches({text}, {literal(_NAMES_ITS_ZONE)}) then {named} else {naive} end"
+
+
+def _parsed(text: str, kind: str) -> str:
+    return f"coalesce(try_cast({text} as {kind}), try_cast(trim({text}) as {kind}))"
 
 
 def _local(timestamp: str, zone: str | None) -> str:
@@ -137,6 +140,11 @@ def _local(timestamp: str, zone: str | None) -> str:
     if zone is None:
         return timestamp
     return f"try(({timestamp} at time zone {literal(zone)}) at time zone 'UTC')"
+
+
+def _in_utc(zoned: str) -> str:
+    """A time with a zone, on the clock of UTC; several times faster than `at time zone`."""
+    return f"case when isfinite({zoned}) then make_timestamp(epoch_us({zoned})) end"
 
 
 def _finite(timestamp: str) -> str:

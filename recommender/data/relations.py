@@ -21,6 +21,9 @@ RAW_ROW = "row of the source"
 """Column with a row's own text as JSON."""
 
 
+_PLACE = "place in the source"
+
+
 class UnknownColumnError(SourceError):
     """An expression or a mapping names a column that the source lacks, or that the sampled rows lack."""
 
@@ -54,11 +57,14 @@ class RelationOpener:
         limit = f" limit {origin.limit}" if origin.limit is not None else ""
         self._view(f"{name}_rows", f"select * from {relation}{limit}", f"cannot read {self.place(origin)}", key)
         columns = self.types(f"select * from {name}_rows")
-        line = quoted(LINE)
-        own = f"* exclude ({line})" if LINE in columns else "*"
-        self._view(f"{name}_source", f"select {own} from {name}_rows", key, key)
-        joined = f"{name}_rows as own"
-        structs = []
+        line, raw, place = quoted(LINE), quoted(RAW_ROW), quoted(_PLACE)
+        bare, row = (f" exclude ({line})", line) if LINE in columns else ("", "cast(to_json(own) as varchar)")
+        self._view(f"{name}_source", f"select *{bare} from {name}_rows", key, key)
+        # a join may give rows in any order; only events are used without regard to it
+        ordered = bool(origin.joins) and name != "events"
+        number = f", row_number() over () as {place}" if ordered else ""
+        joined = f"(select *{bare}, {row} as {raw}{number} from {name}_rows as own) as own"
+        structs = ""
         for join in origin.joins:
             where = f"{key}.joins.{join.name}"
             if join.name.lower() in {column.lower() for column in columns}:
@@ -67,10 +73,9 @@ class RelationOpener:
             self.open(join, side, where)
             conditions = self._group(join, side, where, joined)
             joined = f"{joined} left join {side} on {conditions}"
-            structs.append(f"{side}.{quoted(join.name)}")
-        raw = f"own.{line}" if LINE in columns else "cast(to_json(own) as varchar)"
-        values = [f"own.{own}", *structs, f"{raw} as {quoted(RAW_ROW)}"]
-        self._view(f"{name}_joined", f"select {', '.join(values)} from {joined}", f"{key}.joins", key)
+            structs += f", {side}.{quoted(join.name)}"
+        hidden, order = (f" exclude ({place})", f" order by own.{place}") if ordered else ("", "")
+        self._view(f"{name}_joined", f"select own.*{hidden}{structs} from {joined}{order}", f"{key}.joins", key)
 
     def types(self, query: str) -> dict[str, str]:
         """The DuckDB type of each column of a query."""

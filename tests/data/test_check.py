@@ -215,7 +215,7 @@ rows = st.lists(
 )
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rows)
 def test_rows_are_usable_or_have_a_reason(home: Path, tmp_path_factory, source: list) -> None:
     lines = "".join(f'"{who}","{what}","{when}"\n' for who, what, when in source)

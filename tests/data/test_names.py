@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from recommender.cli import app
 from recommender.config.profile import Names
-from recommender.config.settings import Settings, load_settings
+from recommender.config.settings import Settings
 from recommender.data.matching import find_merges
 from recommender.data.names import NamesSummary, canonicalise
 from recommender.errors import ConfigError

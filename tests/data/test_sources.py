@@ -427,6 +427,16 @@ def test_a_side_table_adds_columns_and_never_rows(connection, catalogue: Path) -
     assert json.loads(raw) == {"id": "1", "title": "Beyoncé", "energy": "own"}
 
 
+def test_rows_stay_in_the_order_of_the_source(connection, tmp_path: Path) -> None:
+    """Whatever the join's plan: a side table larger than the source is the one that is probed."""
+    connection.execute(f"copy (select i as id from range(5000) t(i)) to '{tmp_path}/items.csv'")
+    connection.execute(f"copy (select i as id, i as n from range(300000) t(i)) to '{tmp_path}/n.parquet'")
+    join = {"name": "n", "path": "n.parquet", "on": {"id": "id"}, "columns": {"n": "sum(n)"}}
+    items(connection, tmp_path, [join], {"n": {"sql": "n.n", "type": "integer"}})
+    numbered = "select n, row_number() over () - 1 as place from items"
+    assert connection.execute(f"select count(*) from ({numbered}) where n <> place").fetchall() == [(0,)]
+
+
 def test_keys_of_other_types_meet_as_text(connection, catalogue: Path) -> None:
     pq.write_table(pa.table({"item": [1, 4], "n": [10, 40]}), catalogue / "n.parquet")
     join = {"name": "n", "path": "n.parquet", "on": {"id": "item"}, "columns": {"n": "sum(n)"}}

@@ -132,6 +132,7 @@ def write_people(folder: Path) -> Path:
         f"{user(2)},,{late},qzmail-2@example.org",
         f",item-1,{late},qzmail-nobody@example.org",
         f"{user(1)},item-1,{late},qzmail-1@example.org,one,too,many",
+        f"QZuser-torn,item-1,{late},qzmail-t@example.org,one,too,many",  # all there is of this one
     ]
     for name, lines in {"users": users, "items": items, "events": events}.items():
         (folder / f"{name}.csv").write_text("\n".join(lines) + "\n")

@@ -171,6 +171,13 @@ def test_an_unknown_user_is_kept_out_all_the_same(people: People) -> None:
     write_people(people.folder)
 
 
+def test_a_user_who_is_only_in_a_line_that_cannot_be_read_stays_erased_too(people: People) -> None:
+    assert any("quarantine_events" in place for place in places_with(people, "QZuser-torn"))
+    assert "lake/quarantine_events 1" in people.run("erase", "QZuser-torn", "--yes")
+    people.run("run", "ingest", "--ds", str(THIRD))
+    assert places_with(people, "QZuser-torn") == []
+
+
 def test_an_erasure_waits_for_the_running_stage(people: People) -> None:
     with (
         shared(people.settings.world),

@@ -104,7 +104,7 @@ def _joins(sides: Iterable[Side], indent: str) -> Iterator[str]:
         if side.joins:
             yield f"{inner}joins:"
             yield from _joins(side.joins, f"{inner}  ")
-        yield f'{inner}"on": {flow(**side.on)}'  # a bare `on` is YAML's word for true
+        yield f"{inner}on: {flow(**side.on)}"
         yield f"{inner}columns:"
         for name, expression in side.columns.items():
             yield from _expression(f"{inner}  ", name, expression)
