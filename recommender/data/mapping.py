@@ -100,7 +100,7 @@ def _list(column: ColumnSource, value: str, kind: str) -> str:
 
 def _time(column: ColumnSource, value: str, kind: str, where: str) -> str:
     if kind in _ZONED:
-        return _in_utc(value)
+        return _in_utc(f"cast({value} as timestamptz)")
     if kind.startswith(("TIMESTAMP", "DATE")):
         return _finite(_local(f"cast({value} as timestamp)", column.zone))
     text = f"cast({value} as varchar)"
