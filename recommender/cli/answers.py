@@ -8,7 +8,7 @@ from recommender.cli.console import K, ProfileOption, app, expected_failures, ou
 from recommender.errors import RecommenderError
 
 
-@app.command()
+@app.command(rich_help_panel="Answers")
 @expected_failures
 def recommend(user: str, k: K = 10, profile: ProfileOption = None) -> None:
     """Print a user's live recommendations; an unknown user gets what is popular."""
@@ -24,7 +24,7 @@ def recommend(user: str, k: K = 10, profile: ProfileOption = None) -> None:
     ])  # fmt: skip
 
 
-@app.command()
+@app.command(rich_help_panel="Answers")
 @expected_failures
 def similar(item: str, k: K = 10, profile: ProfileOption = None) -> None:
     """Print the items closest to an item."""
@@ -40,7 +40,7 @@ def similar(item: str, k: K = 10, profile: ProfileOption = None) -> None:
     ])  # fmt: skip
 
 
-@app.command()
+@app.command(rich_help_panel="Answers")
 @expected_failures
 def search(text: str, k: K = 10, profile: ProfileOption = None) -> None:
     """Find items by title and creator; typos are forgiven."""
@@ -56,7 +56,7 @@ def search(text: str, k: K = 10, profile: ProfileOption = None) -> None:
     ])  # fmt: skip
 
 
-@app.command()
+@app.command(rich_help_panel="Answers")
 @expected_failures
 def status(profile: ProfileOption = None) -> None:
     """Show what is live, the champion, its last verdict, the last checks of the data, and the latest stages."""
@@ -94,7 +94,7 @@ def status(profile: ProfileOption = None) -> None:
     ])  # fmt: skip
 
 
-@app.command("db-url")
+@app.command("db-url", rich_help_panel="Answers")
 @expected_failures
 def db_url(profile: ProfileOption = None) -> None:
     """Print the database's URL for psql; starts the embedded server when none is configured."""

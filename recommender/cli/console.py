@@ -19,7 +19,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    help="Nightly recommendations: run nights, ask for answers, look at what is live, roll back.",
+    help="Nightly recommendations: bring data, run nights, ask for answers, look at what is live, roll back.",
 )
 out = Console()
 err = Console(stderr=True, highlight=False, soft_wrap=True)

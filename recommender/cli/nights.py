@@ -22,7 +22,7 @@ from recommender.config.settings import nights, parse_ds, select
 from recommender.errors import ConfigError
 
 
-@app.command()
+@app.command(rich_help_panel="Nights")
 @expected_failures
 def nightly(
     ds: Ds,
@@ -47,7 +47,7 @@ def nightly(
         out.print(f"night {night} done in {(datetime.now(UTC) - started).total_seconds():.0f} s", highlight=False)
 
 
-@app.command()
+@app.command(rich_help_panel="Nights")
 @expected_failures
 def run(
     stage: Annotated[str, typer.Argument(help="ingest, features, train, judge, refit or publish.")],
@@ -66,7 +66,7 @@ def run(
     out.print(f"[green]✓[/] {result.stage:<9}{result.summary}", highlight=False, soft_wrap=True)
 
 
-@app.command()
+@app.command(rich_help_panel="Nights")
 @expected_failures
 def rollback(profile: ProfileOption = None) -> None:
     """Make the previous publication live."""
@@ -76,7 +76,7 @@ def rollback(profile: ProfileOption = None) -> None:
     out.print(f"publication {publication_id} is live again", highlight=False)
 
 
-@app.command()
+@app.command(rich_help_panel="Nights")
 @expected_failures
 def evaluate(
     ds: Ds,
