@@ -36,26 +36,30 @@ def cpu_seconds(work: Callable[[], object]) -> float:
     return used() - before
 
 
+def measured(folder: Path, file: str, rows: int) -> tuple[float, float, float]:
+    """CPU seconds of the bare copy, of opening the source, and of copying what the profile maps."""
+    options, reader = FORMATS[file]
+    events = {"path": file, "columns": MAPPING}
+    items = {"path": file, "columns": {"item_id": "what"}}
+    shop = Profile.model_validate({"name": "shop", "events": events, "items": items})
+    out = f"to '{folder}/out.parquet'"
+    with working_database(Engine(), folder) as connection:
+        connection.execute(f"copy ({WORLD.format(rows=rows)}) to '{folder}/{file}' {options}")
+        bare = f"copy (from {reader}('{folder}/{file}')) {out}"
+        mapped = f"copy (select user_id, item_id, ts, weight from events) {out}"
+        return (
+            cpu_seconds(lambda: connection.execute(bare)),
+            cpu_seconds(lambda: open_source(connection, shop, "events", folder)),
+            cpu_seconds(lambda: connection.execute(mapped)),
+        )
+
+
 def main(rows: int) -> None:
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        print(f"{rows:,} events, CPU seconds\nfile        bare  mapped  ratio  open")
-        for file, (options, reader) in FORMATS.items():
-            out = f"to '{folder}/out.parquet'"
-            shop = Profile.model_validate(
-                {
-                    "name": "shop",
-                    "events": {"path": file, "columns": MAPPING},
-                    "items": {"path": file, "columns": {"item_id": "what"}},
-                }
-            )
-            with working_database(Engine(), folder) as connection:
-                connection.execute(f"copy ({WORLD.format(rows=rows)}) to '{folder}/{file}' {options}")
-                bare = cpu_seconds(lambda: connection.execute(f"copy (from {reader}('{folder}/{file}')) {out}"))
-                opened = cpu_seconds(lambda: open_source(connection, shop, "events", folder))
-                mapped = cpu_seconds(
-                    lambda: connection.execute(f"copy (select user_id, item_id, ts, weight from events) {out}")
-                )
+    """Print a line a format."""
+    print(f"{rows:,} events, CPU seconds\nfile        bare  mapped  ratio  open")
+    with tempfile.TemporaryDirectory() as folder:
+        for file in FORMATS:
+            bare, opened, mapped = measured(Path(folder), file, rows)
             print(f"{file:10} {bare:5.2f}  {mapped:6.2f}  {mapped / bare:5.2f}  {opened:4.2f}", flush=True)
 
 

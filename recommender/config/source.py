@@ -2,6 +2,7 @@
 
 import difflib
 import zoneinfo
+from datetime import date
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -52,6 +53,12 @@ class ColumnSource(Section):
     personal: bool | None = None
     """Personal data: used for features, never shown in logs, reports, Data Docs or recommendations. When absent: true
     for every column of the users table."""
+
+    @field_validator("value", mode="before")
+    @classmethod
+    def _time_as_text(cls, value: Any) -> Any:
+        """YAML reads what looks like a date as one."""
+        return value.isoformat() if isinstance(value, date) else value
 
     @field_validator("zone")
     @classmethod

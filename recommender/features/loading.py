@@ -90,7 +90,7 @@ def training_rows(store: "FeatureStore", profile: Profile, dataset: Dataset) -> 
 
 
 def truth_after(lake: Lake, dataset: Dataset, last: date, known: date) -> Truth:
-    """What the data set's users went on to choose after its `ds` up to the end of `last`, as the night `known` knows it."""
+    """What the data set's users chose after its `ds` up to the end of `last`, as the night `known` knows it."""
     events = _events(lake, known, night_end(dataset.ds), night_end(last))
     return truth_of(dataset, events[USER_ID], events[ITEM_ID])
 

@@ -49,7 +49,7 @@ def test_the_selection_is_remembered_and_an_argument_beats_it(home: Path, tmp_pa
         ("name: Shop!", "name: String should match"),
         ("events: {path: events.csv, columns: {user_id: u, item_id: i}}", "events.columns lacks ts"),
         ("events: {path: events.txt, columns: {user_id: u, item_id: i, ts: t}}", "cannot tell the format"),
-        ("items: {path: i.csv, columns: {item_id: {column: a, sql: b}}}", "exactly one of `column`, `sql`, `value` and `parts`"),
+        ("items: {path: i.csv, columns: {item_id: {column: a, sql: b}}}", "give exactly one of `column`, `sql`"),
         ("publish: [1]", "publish"),
     ],
 )
@@ -67,7 +67,7 @@ def test_a_wrong_profile_is_one_line_that_names_the_key(
 
 
 def test_what_is_missing_is_named(home: Path, tmp_path: Path, profile: Path) -> None:
-    with pytest.raises(ConfigError, match="shipped profiles: films, music, synthetic"):
+    with pytest.raises(ConfigError, match="shipped profiles: artists, films, music, synthetic"):
         load_settings("jazz")
     with pytest.raises(SourceError, match="nowhere does not exist"):
         load_settings(str(profile), tmp_path / "nowhere")

@@ -1,7 +1,7 @@
 """From a source's columns to canonical ones."""
 
 import json
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 
 import pyarrow as pa
@@ -77,6 +77,7 @@ def test_numbers_where_a_time_should_be_are_refused_with_the_cure(connection, tm
         ("x", ["a|b", None, "x"]),
         ({"value": "it's"}, ["it's"] * 3),
         ({"value": 2.5, "type": "number"}, [2.5] * 3),
+        ({"value": date(2020, 1, 31), "type": "time"}, [datetime(2020, 1, 31)] * 3),
         ({"sql": "upper(x)"}, ["A|B", None, "X"]),
         ({"sql": "fold(n)"}, ["beyonce feat jay z", "1", None]),
         ({"column": "x", "separator": "|"}, [["a", "b"], None, ["x"]]),
