@@ -201,9 +201,7 @@ class TestSchema:
         wider = number.replace("integer}", "number}").replace("value: 3,", "value: 2.5,")
         narrower = number.replace("value: 3, type: integer", "value: 2020-01-01, type: time")
         night(folder, FIRST, ANN, profile=number)
-        assert night(folder, SECOND, ANN + NEXT, profile=wider).notes == (
-            "events.length widened from BIGINT to FLOAT",
-        )
+        assert night(folder, SECOND, ANN + NEXT, profile=wider).notes == ("events.length widened from BIGINT to FLOAT",)
         with pytest.raises(SourceError, match=r"events\.length is TIMESTAMP now and was FLOAT in the lake"):
             night(folder, THIRD, ANN + NEXT, profile=narrower)
 

@@ -8,7 +8,7 @@ import duckdb
 import pandas as pd
 import pytest
 
-from recommender.data.history import figures
+from recommender.data.quality.history import figures
 from recommender.storage.lake import Lake
 
 DS = date(2026, 1, 30)

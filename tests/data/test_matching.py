@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recommender.data.matching import Merge, find_merges, looks_like_ids
+from recommender.data.names.matching import Merge, find_merges, looks_like_ids
 
 ABOVE = 0.95
 

@@ -3,7 +3,7 @@
 import duckdb
 import pytest
 
-from recommender.data.relations import one_line
+from recommender.data.sources.relations import one_line
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,8 @@ from typer.testing import CliRunner
 from recommender.cli import app
 from recommender.config.profile import Names
 from recommender.config.settings import Settings
-from recommender.data.matching import find_merges
 from recommender.data.names import NamesSummary, canonicalise
+from recommender.data.names.matching import find_merges
 from recommender.errors import ConfigError
 from recommender.storage.lake import Lake
 from tests.data.shop import write_shop

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recommender.data import push_down
-from recommender.data.push_down import measure
+from recommender.data.quality import push_down
+from recommender.data.quality.push_down import measure
 
 
 @pytest.fixture(scope="module")

@@ -12,8 +12,8 @@ import pytest
 
 from recommender.config.profile import Profile
 from recommender.config.settings import Settings
-from recommender.data import data_docs, quality
-from recommender.data.quality import CheckResult
+from recommender.data import quality
+from recommender.data.quality import CheckResult, data_docs
 from recommender.errors import ConfigError, DataQualityError
 
 DS = date(2026, 1, 10)

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from recommender.config.settings import load_settings
-from recommender.data.macros import create_macros
+from recommender.data.sources.macros import create_macros
 from recommender.data.spelling import fold, search_form
 from recommender.storage.postgres import connect
 

@@ -45,7 +45,7 @@ def test_a_table_of_a_database(connection, tmp_path: Path, shop_database) -> Non
 
 
 def test_a_query_in_batches_and_with_a_limit(connection, tmp_path: Path, shop_database, monkeypatch) -> None:
-    monkeypatch.setattr("recommender.data.sql_source._BATCH", 10)
+    monkeypatch.setattr("recommender.data.sources.sql_source._BATCH", 10)
     query = """select 'u' || n as who, n as what, now() as "when", case when n > 15 then n end as late
                from generate_series(1, 25) n"""
     origin = {"database": "SHOP_DATABASE", "query": query}

@@ -9,7 +9,7 @@ from recommender.columns import ITEM_ID, USER_ID
 from recommender.config.profile import Profile
 from recommender.data.check.report import EventFigures, Orphans, SplitFigures, Spread, TableFigures
 from recommender.data.dataset import night_end
-from recommender.data.judgement import UNKNOWN_ITEM, UNKNOWN_USER
+from recommender.data.ingest.judgement import UNKNOWN_ITEM, UNKNOWN_USER
 from recommender.data.split import Split
 
 _EXAMPLES = 3

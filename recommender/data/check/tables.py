@@ -10,16 +10,16 @@ from recommender.columns import AGE, ITEM_ID, TS, USER_ID, WEIGHT
 from recommender.config.profile import Profile, personal_columns
 from recommender.config.source import Source
 from recommender.data.check.report import ColumnFigures, File, TableFigures, TimeProbe
-from recommender.data.files import find_files
-from recommender.data.judgement import (
+from recommender.data.ingest.judgement import (
     entity_reason,
     event_columns,
     event_reason,
     quoted,
     twin_hash,
 )
-from recommender.data.relations import one_line
 from recommender.data.sources import collect_unparsable, open_source, out_of_range
+from recommender.data.sources.files import find_files
+from recommender.data.sources.relations import one_line
 from recommender.data.times import recognise
 from recommender.errors import SourceError
 

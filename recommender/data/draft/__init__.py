@@ -18,9 +18,9 @@ from recommender.data.draft.sections import events_section, items_section, users
 from recommender.data.draft.sides import Side
 from recommender.data.draft.span import span_of
 from recommender.data.draft.writing import write
-from recommender.data.macros import create_macros
-from recommender.data.relations import one_line
 from recommender.data.session import working_database
+from recommender.data.sources.macros import create_macros
+from recommender.data.sources.relations import one_line
 from recommender.errors import ConfigError, SourceError
 from recommender.progress import Progress, quiet
 

@@ -7,7 +7,7 @@ from functools import cached_property
 import duckdb
 
 from recommender.data.draft.files import Table, reader
-from recommender.data.judgement import quoted
+from recommender.data.ingest.judgement import quoted
 from recommender.data.times import TimeForm, recognise
 
 MOST_ROWS = 2_000_000

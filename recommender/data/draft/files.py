@@ -12,7 +12,7 @@ import duckdb
 import pyarrow as pa
 
 from recommender.config.source import Format, Origin
-from recommender.data.relations import one_line
+from recommender.data.sources.relations import one_line
 
 _TEXT_ENDINGS = (".csv", ".tsv", ".dat", ".txt", ".tab", ".data", ".base", "")
 _COMPRESSIONS = (".gz", ".zst")

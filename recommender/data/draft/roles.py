@@ -8,7 +8,7 @@ import duckdb
 
 from recommender.data.draft.columns import ID_NAME, TIME_NAME, UNNAMED, Column
 from recommender.data.draft.files import Table
-from recommender.data.judgement import quoted
+from recommender.data.ingest.judgement import quoted
 from recommender.data.times import TimeForm
 
 USER_WORDS = frozenset(

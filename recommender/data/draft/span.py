@@ -9,7 +9,7 @@ from recommender.config.profile import Evaluation, Training
 from recommender.data.draft.columns import MOST_ROWS
 from recommender.data.draft.files import literal, reader
 from recommender.data.draft.roles import Events
-from recommender.data.judgement import OLDEST_EVENT, quoted
+from recommender.data.ingest.judgement import OLDEST_EVENT, quoted
 
 _NIGHTS = 30
 """Nights to run before the data ends."""

@@ -15,19 +15,19 @@ import duckdb
 from recommender.columns import LANDED, REASON, REMOVED, TS, USER_ID
 from recommender.config.settings import Settings
 from recommender.config.source import Source
-from recommender.data.changes import Window, find_changes
 from recommender.data.dataset import night_end
-from recommender.data.entities import KEYS, entities_of_events, judge_entities
 from recommender.data.erasures import forget_mentions, mark_erased
 from recommender.data.events import EVENT_KEY, known_events
-from recommender.data.history import figures
-from recommender.data.landing import discard_failed, keep_failed, land
+from recommender.data.ingest.changes import Window, find_changes
+from recommender.data.ingest.entities import KEYS, entities_of_events, judge_entities
+from recommender.data.ingest.landing import discard_failed, keep_failed, land
+from recommender.data.ingest.schema import check_schema
 from recommender.data.names import canonicalise
 from recommender.data.quality import CheckResult, validate
-from recommender.data.relations import one_line
-from recommender.data.schema import check_schema
+from recommender.data.quality.history import figures
 from recommender.data.session import working_database
 from recommender.data.sources import open_source, out_of_range
+from recommender.data.sources.relations import one_line
 from recommender.data.synthetic import ensure_world
 from recommender.errors import DataQualityError, SourceError
 from recommender.progress import Progress, quiet

@@ -15,10 +15,10 @@ import duckdb
 
 from recommender.config.profile import personal_columns
 from recommender.config.settings import Settings
-from recommender.data.data_docs import data_docs_context, write_data_docs
-from recommender.data.push_down import measure
+from recommender.data.quality.data_docs import data_docs_context, write_data_docs
+from recommender.data.quality.push_down import measure
+from recommender.data.quality.suites import Expected, load_suite
 from recommender.data.session import working_database
-from recommender.data.suites import Expected, load_suite
 from recommender.errors import ConfigError, DataQualityError
 from recommender.storage.lake import Lake, parquet
 from recommender.storage.quality_results import CheckResult, Severity

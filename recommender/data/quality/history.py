@@ -8,7 +8,7 @@ import duckdb
 from recommender.columns import REASON, REMOVED, TS
 from recommender.data.dataset import night_end
 from recommender.data.events import known_events
-from recommender.data.judgement import UNKNOWN_ITEM, UNKNOWN_USER
+from recommender.data.ingest.judgement import UNKNOWN_ITEM, UNKNOWN_USER
 from recommender.errors import NotReadyError
 from recommender.storage.lake import Lake
 

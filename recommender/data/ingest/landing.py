@@ -6,8 +6,8 @@ from pathlib import Path
 import duckdb
 
 from recommender.columns import ITEM_ID, LANDED, RAW, REASON, REMOVED, TS, USER_ID
-from recommender.data.changes import LEDGER, QUARANTINE, Window
-from recommender.data.entities import KEYS
+from recommender.data.ingest.changes import LEDGER, QUARANTINE, Window
+from recommender.data.ingest.entities import KEYS
 from recommender.storage.lake import Lake
 
 _MERGED_AFTER, _MERGED_DOWN_TO = 60, 30

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
 from recommender.config.source import Origin
-from recommender.data.judgement import quoted
+from recommender.data.ingest.judgement import quoted
 from recommender.errors import SourceError
 
 _BATCH = 50_000

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 
 from recommender.columns import ITEM_ID, USER_ID
 from recommender.config.source import ColumnSource, Source
-from recommender.data.judgement import quoted
-from recommender.data.readers import literal
+from recommender.data.ingest.judgement import quoted
+from recommender.data.sources.readers import literal
 from recommender.errors import SourceError
 
 _IDS = (USER_ID, ITEM_ID)

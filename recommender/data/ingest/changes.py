@@ -15,9 +15,9 @@ import duckdb
 
 from recommender.columns import ITEM_ID, LANDED, RAW, REASON, REMOVED, TS, USER_ID, WEIGHT
 from recommender.config.profile import Profile
-from recommender.data import judgement
 from recommender.data.dataset import night_end
 from recommender.data.events import EVENT_IDENTITY, EVENT_KEY, known_events
+from recommender.data.ingest import judgement
 from recommender.data.sources import collect_unparsable
 from recommender.storage.lake import Lake, parquet
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import duckdb
 
-from recommender.data.duckdb_dialect import engine_on
+from recommender.data.quality.duckdb_dialect import engine_on
 
 IN_MEMORY_ROWS = 1_000_000
 """Some expectations (JSON schemas, `strftime` formats, increasing values …) have no SQL form: Great Expectations looks

@@ -9,11 +9,11 @@ from pathlib import Path
 import duckdb
 
 from recommender.config.source import Join, Origin
-from recommender.data.judgement import quoted
-from recommender.data.mapping import key_text
-from recommender.data.readers import LINE, read_files
-from recommender.data.sql_source import read_database
-from recommender.data.unparsable import remember_readings
+from recommender.data.ingest.judgement import quoted
+from recommender.data.sources.mapping import key_text
+from recommender.data.sources.readers import LINE, read_files
+from recommender.data.sources.sql_source import read_database
+from recommender.data.sources.unparsable import remember_readings
 from recommender.errors import SourceError
 
 _DELIMITERS = (";", "\t", "|", ",", ":", " ")

@@ -29,7 +29,7 @@ from recommender.config.yaml12 import load_yaml
 from recommender.errors import ConfigError
 from recommender.storage.quality_results import Severity
 
-SHIPPED = Path(__file__).resolve().parents[2] / "expectations"
+SHIPPED = Path(__file__).resolve().parents[3] / "expectations"
 
 
 def _yaml_off(value: Any) -> Any:

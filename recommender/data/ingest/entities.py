@@ -7,7 +7,7 @@ import duckdb
 
 from recommender.columns import AGE, AGE_BAND, ITEM_ID, RAW, REASON, USER_ID
 from recommender.config.source import Source
-from recommender.data import judgement
+from recommender.data.ingest import judgement
 from recommender.data.sources import collect_unparsable
 
 _AGE_BAND_SQL = f"""case when {AGE} < 18 then 'under 18' when {AGE} < 25 then '18-24' when {AGE} < 35 then '25-34'

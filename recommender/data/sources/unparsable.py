@@ -8,8 +8,8 @@ import duckdb
 
 from recommender.columns import RAW, REASON
 from recommender.config.source import Format
-from recommender.data.judgement import quoted
-from recommender.data.readers import FILE, LINE, Reading, is_object
+from recommender.data.ingest.judgement import quoted
+from recommender.data.sources.readers import FILE, LINE, Reading, is_object
 from recommender.errors import SourceError
 
 UNPARSABLE = "unparsable"

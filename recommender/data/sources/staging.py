@@ -17,7 +17,7 @@ from typing import IO, Any
 import pyarrow as pa
 
 from recommender.config.source import Origin
-from recommender.data.files import SourceFile, reaching
+from recommender.data.sources.files import SourceFile, reaching
 from recommender.errors import SourceError
 
 _BLOCK = 1 << 24

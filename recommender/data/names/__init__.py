@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from recommender.config.profile import personal_columns
 from recommender.config.settings import Settings
-from recommender.data.matching import Merge, find_merges, looks_like_ids
+from recommender.data.names.matching import Merge, find_merges, looks_like_ids
 from recommender.errors import ConfigError
 from recommender.storage.lake import Lake
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from recommender.config.settings import Settings
-from recommender.data.data_docs_style import STYLE
 from recommender.data.dataset import night_end
-from recommender.data.quality_index import write_quality_index
+from recommender.data.quality.data_docs_style import STYLE
+from recommender.data.quality.quality_index import write_quality_index
 
 _NIGHTS = 30
 """Nights that stay on the site."""

@@ -8,9 +8,9 @@ from typing import Any
 import duckdb
 
 from recommender.config.source import Format, Origin
-from recommender.data.files import find_files
-from recommender.data.judgement import quoted
-from recommender.data.staging import ReadableFile, stage
+from recommender.data.ingest.judgement import quoted
+from recommender.data.sources.files import find_files
+from recommender.data.sources.staging import ReadableFile, stage
 from recommender.errors import SourceError
 
 LINE = "line of the source"
