@@ -20,6 +20,9 @@ CATEGORY: Final = "category"
 YEAR: Final = "year"
 DURATION: Final = "duration"
 
+ENTITY_KEYS: Final = {"users": USER_ID, "items": ITEM_ID}
+"""The id column of each table of entities."""
+
 EVENT_TIMESTAMP: Final = "event_timestamp"
 """The instant a feature snapshot stands for: it knows exactly what happened before it."""
 

@@ -54,3 +54,8 @@ class PublicationError(RecommenderError):
 
 class DatabaseError(RecommenderError):
     """PostgreSQL cannot be reached or refuses."""
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says first; the lines after it may quote rows, statements or links."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

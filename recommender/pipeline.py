@@ -21,7 +21,7 @@ from recommender.data import ingest as data_ingest
 from recommender.data.events import known_events
 from recommender.data.quality import CheckResult, validate_partition
 from recommender.data.split import snapshot_nights
-from recommender.errors import DataQualityError, NotReadyError, RecommenderError
+from recommender.errors import DataQualityError, NotReadyError, RecommenderError, first_line
 from recommender.features.definitions import Entity, declared_features
 from recommender.progress import Progress, quiet
 from recommender.storage import quality_results
@@ -276,9 +276,7 @@ def _recorded(settings: Settings, stage: str, ds: date, work: Callable[[], Stage
             _keep_checks(settings, ds, error.results)
         raise
     except Exception as error:
-        # the lines after the first may quote rows
-        first_line = next(iter(str(error).splitlines()), "")
-        record("failed", f"{type(error).__name__}: {first_line}", {"error": type(error).__name__})
+        record("failed", f"{type(error).__name__}: {first_line(error)}", {"error": type(error).__name__})
         raise
     record("done", result.summary, result.detail)
     return result
@@ -290,7 +288,8 @@ def _keep_checks(settings: Settings, ds: date, checks: Sequence[CheckResult]) ->
 
 
 def _first_event(lake: Lake, ds: date) -> date:
-    row = duckdb.execute(f"select min(ts)::date from {known_events(lake, ds)}").fetchone()
+    with duckdb.connect() as connection:
+        row = connection.execute(f"select min(ts)::date from {known_events(lake, ds)}").fetchone()
     if row is None or row[0] is None or row[0] > ds:
         raise NotReadyError(f"the lake holds no events up to {ds}: is ds before the data begins?")
     first: date = row[0]

@@ -1,7 +1,10 @@
-"""Imports only go down: no module of a lower floor imports one of a higher."""
+"""Imports only go down, and never in a circle."""
 
 import ast
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
+
+import pytest
 
 import recommender
 
@@ -47,3 +50,29 @@ def test_imports_only_go_down() -> None:
 def test_every_room_has_a_floor() -> None:
     rooms = {path.name.removesuffix(".py") for path in ROOT.iterdir() if path.name != "__pycache__"}
     assert rooms <= set(HEIGHT)
+
+
+def loaded(path: Path, modules: dict[str, Path]) -> set[str]:
+    """Modules that must be there before a module is, its own packages and what functions import not among them."""
+    name = module_name(path)
+    found = set()
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+        elif isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+    packages = {".".join(one.split(".")[:depth]) for one in found for depth in range(1, one.count(".") + 1)}
+    return {one for one in found | packages if one in modules and not f"{name}.".startswith(f"{one}.")}
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(ROOT.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def test_no_imports_go_in_a_circle() -> None:
+    modules = {module_name(path): path for path in ROOT.rglob("*.py")}
+    try:
+        list(TopologicalSorter({name: loaded(path, modules) for name, path in modules.items()}).static_order())
+    except CycleError as error:
+        pytest.fail(f"whichever is imported first finds another half made: {' <- '.join(error.args[1])}")

@@ -1,5 +1,6 @@
 """What every command shares: the application, its options, how it prints and how it fails."""
 
+import sys
 from collections.abc import Callable
 from datetime import UTC, date, datetime
 from functools import wraps
@@ -21,7 +22,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Nightly recommendations: bring data, run nights, ask for answers, look at what is live, roll back.",
 )
-out = Console()
+_PIPED_WIDTH = 160
+"""Of what goes into a file or another program: wider than a terminal's default, so that no column is cut."""
+out = Console(width=None if sys.stdout.isatty() else _PIPED_WIDTH)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 Ds = Annotated[str, typer.Option("--ds", help="The night: a UTC day such as 2014-04-30.", metavar="YYYY-MM-DD")]
@@ -74,7 +77,9 @@ def progress(line: str) -> None:
 
 
 def print_table(title: str, columns: tuple[str, ...], rows: list[tuple[Any, ...]]) -> None:
-    table = Table(*columns, title=title or None, title_justify="left", box=None, pad_edge=False)
+    if title:
+        out.print(title, style="italic", markup=False)  # a table's own title is wrapped to its width
+    table = Table(*columns, box=None, pad_edge=False)
     for row in rows:
         table.add_row(*("–" if value is None else str(value).replace("[", "\\[") for value in row))
     out.print(table)

@@ -1,6 +1,7 @@
 """The command that shows which spellings the last night took for one name."""
 
 import csv
+from datetime import date
 from pathlib import Path
 from typing import Annotated
 
@@ -27,8 +28,6 @@ def names(
 ) -> None:
     """Print the spellings that were merged into another name, or may be one, least certain first."""
     settings = world_of(profile)
-    from datetime import date
-
     import duckdb
 
     from recommender.data.names import last_merges

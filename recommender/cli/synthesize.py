@@ -85,8 +85,9 @@ def _write_profile(folder: Path) -> tuple[Path, date]:
     import yaml
 
     from recommender.config.settings import DEFAULT_PROFILE, PROFILES
+    from recommender.config.yaml12 import read_yaml
 
-    profile = yaml.safe_load((PROFILES / f"{DEFAULT_PROFILE}.yaml").read_text(encoding="utf-8"))
+    profile = read_yaml(PROFILES / f"{DEFAULT_PROFILE}.yaml")
     del profile["synthetic"]
     profile["name"] = f"generated_{re.sub(r'[^a-z0-9]+', '_', folder.name.lower())}"[:40]
     path = folder / "profile.yaml"

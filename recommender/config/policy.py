@@ -3,11 +3,10 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-import yaml
 from pydantic import Field, ValidationError, model_validator
 
-from recommender.config.section import Section
-from recommender.config.yaml12 import load_yaml
+from recommender.config.section import Section, first_problem
+from recommender.config.yaml12 import read_yaml
 from recommender.errors import ConfigError
 
 DEFAULT_POLICY = Path(__file__).parent / "policies" / "default.yaml"
@@ -48,12 +47,8 @@ def load_policy(path: Path | None) -> Policy:
     """Read and validate a policy file; None reads the shipped one."""
     file = path or DEFAULT_POLICY
     try:
-        return Policy.model_validate(load_yaml(file.read_text(encoding="utf-8")))
+        return Policy.model_validate(read_yaml(file))
     except FileNotFoundError:
         raise ConfigError(f"policy {file} does not exist (gate.policy of the profile)") from None
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{file} is not valid YAML: {' '.join(str(error).split())}") from None
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "policy"
-        raise ConfigError(f"{file}: {where}: {first['msg'].removeprefix('Value error, ')}") from None
+        raise ConfigError(f"{file}: {first_problem(error, 'policy')}") from None

@@ -21,24 +21,22 @@ Made by `python -m recommender.config.reference`. Every key can also be set by a
 def reference() -> str:
     """The whole reference as Markdown."""
     keys: dict[type[Section], list[str]] = {}
-    _collect(Profile, keys)
+    _collect(Profile, "", (), keys)
     parts = [_INTRODUCTION, *_table(Profile, "the profile itself")]
     for section, names in keys.items():
         parts += _table(section, ", ".join(f"`{name}`" for name in names))
     return "\n".join(parts).rstrip() + "\n"
 
 
-def _collect(section: type[Section], keys: dict[type[Section], list[str]]) -> None:
-    """Every section below, with the keys that hold it."""
+def _collect(
+    section: type[Section], path: str, above: tuple[type[Section], ...], keys: dict[type[Section], list[str]]
+) -> None:
+    """Every section below, with the keys that hold it, such as `preprocessing.k_core`."""
     for key, field in section.model_fields.items():
         inner = _inner(field)
-        if inner is not None:
-            known = inner in keys
-            names = keys.setdefault(inner, [])
-            if key not in names:
-                names.append(key)
-            if not known:
-                _collect(inner, keys)
+        if inner is not None and inner not in above:  # side tables have side tables
+            keys.setdefault(inner, []).append(f"{path}{key}")
+            _collect(inner, f"{path}{key}.", (*above, inner), keys)
 
 
 def _table(section: type[Section], name: str) -> list[str]:

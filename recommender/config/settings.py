@@ -11,11 +11,11 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
 from recommender.config.profile import Profile
-from recommender.config.yaml12 import load_yaml
+from recommender.config.section import first_problem
+from recommender.config.yaml12 import load_yaml, read_yaml
 from recommender.errors import ConfigError, SourceError
 
 PROFILES = Path(__file__).parent / "profiles"
@@ -171,19 +171,13 @@ def _environment_overrides() -> dict[str, Any]:
 
 
 def _parse_profile(path: Path, overrides: dict[str, Any]) -> Profile:
-    try:
-        content = load_yaml(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
+    content = read_yaml(path)
     if not isinstance(content, dict):
         raise ConfigError(f"{path} is not a profile: expected a mapping with name, events, users and items")
     try:
         return Profile.model_validate(_merged(content, overrides))
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "profile"
-        more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-        raise ConfigError(f"{path}: {where}: {first['msg'].removeprefix('Value error, ')}{more}") from None
+        raise ConfigError(f"{path}: {first_problem(error, 'profile')}") from None
 
 
 def _merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:

@@ -19,8 +19,8 @@ _FORMATS: dict[str, Format] = {
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
 }
-_COMPRESSIONS = (".gz", ".zst")
-_ANY_FORMAT = ("*", *(f"*{ending}" for ending in _COMPRESSIONS))
+COMPRESSIONS = (".gz", ".zst")
+_ANY_FORMAT = ("*", *(f"*{ending}" for ending in COMPRESSIONS))
 _LONGEST_DELIMITER = 4
 
 
@@ -136,7 +136,7 @@ class Origin(Section):
         if self.format is not None:
             return self.format
         name = file.lower()
-        for compression in _COMPRESSIONS:
+        for compression in COMPRESSIONS:
             name = name.removesuffix(compression)
         return next((kind for ending, kind in _FORMATS.items() if name.endswith(ending)), None)
 
@@ -155,14 +155,6 @@ class Join(Origin):
     columns: Annotated[dict[str, str], Field(min_length=1)]
     """What it gives: new names with expressions over this table. The rows that share a key are grouped, so each
     expression is an aggregate, such as `avg(energy)`, `min(label)` or `list(tag order by tag)`."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _on_is_a_word(cls, value: Any) -> Any:
-        """YAML 1.1 reads the key `on` as true."""
-        if isinstance(value, dict) and True in value:
-            return {"on" if key is True else key: content for key, content in value.items()}
-        return value
 
 
 class Source(Origin):

@@ -17,6 +17,7 @@ import duckdb
 from recommender.columns import RAW, USER_ID
 from recommender.config.settings import Settings
 from recommender.errors import RecommenderError
+from recommender.storage.duckdb_sql import count_rows
 
 _SALT_BYTES = 16
 
@@ -88,8 +89,7 @@ def mark_erased(connection: duckdb.DuckDBPyConnection, settings: Settings, ids_r
             where sha256(?::varchar || {USER_ID}) in (select unnest(?::varchar[]))""",
         [known.salt, sorted(known.digests)],
     )
-    row = connection.execute("select count(*) from erased_users").fetchone()
-    return int(row[0]) if row else 0
+    return count_rows(connection, "erased_users")
 
 
 def forget_mentions(connection: duckdb.DuckDBPyConnection, settings: Settings, table: str) -> int:

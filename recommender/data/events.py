@@ -23,12 +23,12 @@ def known_events(lake: Lake, known: date = date.max, *, without: date | None = N
         The lake holds no events up to that night.
     """
     files = lake.files("events", known)
-    nights = [night for night in lake.nights("events") if night <= known and night != without]
+    nights = [night for night in lake.nights("events") if night <= known]
     if not files or not nights:
         raise NotReadyError("the lake holds no events: run `recommender run ingest --ds …` first")
     landed = f"{LANDED} <= date '{known}'" + (f" and {LANDED} <> date '{without}'" if without else "")
     changes = f"(select * from {parquet(files)} where {landed})"
-    if not any(lake.facts("events", night).get(REMOVED) for night in nights):
+    if not any(lake.facts("events", night).get(REMOVED) for night in nights if night != without):
         return f"(select * exclude ({REMOVED}) from {changes})"
     same = " and ".join(f"gone.{name} = event.{name}" for name in EVENT_IDENTITY)
     return (

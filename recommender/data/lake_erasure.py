@@ -1,7 +1,5 @@
 """Users taken out of the lake: every file with rows of theirs is written anew without them, one rename a file."""
 
-import os
-import uuid
 from collections import Counter
 from collections.abc import Collection
 from pathlib import Path
@@ -15,6 +13,7 @@ import pyarrow.parquet as pq
 
 from recommender.columns import RAW, USER_ID
 from recommender.data.erasures import mentions
+from recommender.storage.lake import replacing
 
 _UNFINISHED = ".writing-"
 _WITH_SOURCE_ROWS = ("quarantine_events", "quarantine_users", "failed_quarantine")
@@ -58,17 +57,10 @@ def _erase_from_file(
             kept.append(pc.is_null(owners).to_numpy(zero_copy_only=False))
         if not removed:
             return removed
-        scratch = path.with_name(f"{_UNFINISHED}{uuid.uuid4().hex}.parquet")
-        try:
-            with pq.ParquetWriter(scratch, schema, compression="zstd") as writer:
-                for group, mask in enumerate(kept):
-                    rows = file.read_row_group(group).filter(pa.array(mask))
-                    writer.write_table(rows.cast(schema), row_group_size=max(1, rows.num_rows))
-            with scratch.open("rb") as written:
-                os.fsync(written.fileno())
-            scratch.replace(path)
-        finally:
-            scratch.unlink(missing_ok=True)
+        with replacing(path) as scratch, pq.ParquetWriter(scratch, schema, compression="zstd") as writer:
+            for group, mask in enumerate(kept):
+                rows = file.read_row_group(group).filter(pa.array(mask))
+                writer.write_table(rows.cast(schema), row_group_size=max(1, rows.num_rows))
     return removed
 
 

@@ -9,7 +9,8 @@ Unit = Literal["iso", "seconds", "milliseconds", "microseconds"]
 
 _EARLIEST = datetime(1990, 1, 1, tzinfo=UTC).timestamp()
 _LATEST = datetime(2100, 1, 1, tzinfo=UTC).timestamp()
-_SCALES: tuple[tuple[Unit, float], ...] = (("seconds", 1.0), ("milliseconds", 1e3), ("microseconds", 1e6))
+EPOCH_UNITS: dict[Unit, int] = {"seconds": 1, "milliseconds": 1_000, "microseconds": 1_000_000}
+"""How many of each are a second."""
 _DATES = ("%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%Y/%m/%d", "%Y%m%d", "%d.%m.%y", "%d %b %Y", "%b %d, %Y")
 _CLOCKS = ("", " %H:%M:%S", " %H:%M", "T%H:%M:%S", ", %H:%M:%S", " %I:%M:%S %p", " %I:%M %p")
 _FORMATS = tuple(day + clock for day in _DATES for clock in _CLOCKS)
@@ -43,7 +44,7 @@ def recognise(values: Iterable[str]) -> TimeForm | None:
         return None
     forms = [_form("iso", None, sum(map(_is_iso, sample)), sample)]
     numbers = [number for number in map(_number, sample) if number is not None]
-    for unit, scale in _SCALES:
+    for unit, scale in EPOCH_UNITS.items():
         plausible = sum(_EARLIEST <= number / scale < _LATEST for number in numbers)
         forms.append(_form(unit, None, plausible, sample))
     best = max(forms, key=lambda form: form.share)

@@ -16,6 +16,7 @@ from recommender.errors import ConfigError
 
 Entity = Literal["user", "item"]
 Kind = Literal["numeric", "categorical"]
+KEYS: dict[Entity, str] = {"user": USER_ID, "item": ITEM_ID}
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,9 @@ from recommender.config.profile import Profile
 from recommender.data.dataset import SECONDS_A_DAY, Dataset, TrainingRows, Truth, night_end
 from recommender.data.events import known_events
 from recommender.errors import NotReadyError, TrainingError
-from recommender.features.definitions import Entity, declared_features
+from recommender.features.definitions import KEYS, Entity, declared_features
 from recommender.features.kcore import k_core
-from recommender.features.snapshots import KEYS, snapshot_table
+from recommender.features.snapshots import snapshot_table
 from recommender.storage.lake import Lake
 
 if TYPE_CHECKING:

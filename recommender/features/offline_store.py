@@ -19,6 +19,8 @@ from feast.infra.offline_stores.offline_utils import infer_event_timestamp_from_
 from feast.infra.registry.base_registry import BaseRegistry
 from feast.repo_config import FeastConfigBaseModel
 
+from recommender.storage.duckdb_sql import literal, quoted
+
 _ROWS = "entity_rows"
 
 
@@ -56,11 +58,11 @@ class AsofOfflineStore(OfflineStore):
             wanted = [ref.split(":")[1] for ref in feature_refs if ref.split(":")[0] == name]
             for feature in wanted:
                 shown = f"{name}__{feature}" if full_feature_names else feature
-                columns.append(f"{alias}.{_quoted(feature)} as {_quoted(shown)}")
+                columns.append(f"{alias}.{quoted(feature)} as {quoted(shown)}")
             keys = view.projection.join_key_map or {column.name: column.name for column in view.entity_columns}
-            moment = _quoted(_source(view.batch_source).timestamp_field)
-            matches = [f"{_ROWS}.{_quoted(row_key)} = {alias}.{_quoted(key)}" for key, row_key in keys.items()]
-            matches.append(f"{_ROWS}.{_quoted(at)} >= {alias}.{moment}")
+            moment = quoted(_source(view.batch_source).timestamp_field)
+            matches = [f"{_ROWS}.{quoted(row_key)} = {alias}.{quoted(key)}" for key, row_key in keys.items()]
+            matches.append(f"{_ROWS}.{quoted(at)} >= {alias}.{moment}")
             snapshots = f"select * replace ({moment}::timestamptz as {moment}) from {_files(view.batch_source)}"
             joins.append(f"asof left join ({snapshots}) as {alias} on {' and '.join(matches)}")
         return _Query(
@@ -88,8 +90,8 @@ class AsofOfflineStore(OfflineStore):
         end_date: datetime,
     ) -> RetrievalJob:
         """The last row of every entity with a timestamp from `start_date` to `end_date`, both included."""
-        keys = ", ".join(map(_quoted, join_key_columns))
-        newest = f"qualify row_number() over (partition by {keys} order by {_quoted(timestamp_field)} desc) = 1"
+        keys = ", ".join(map(quoted, join_key_columns))
+        newest = f"qualify row_number() over (partition by {keys} order by {quoted(timestamp_field)} desc) = 1"
         columns = [*join_key_columns, *feature_name_columns]
         return _between(data_source, columns, timestamp_field, created_timestamp_column, start_date, end_date, newest)
 
@@ -166,10 +168,10 @@ def _between(
     end: datetime | None,
     qualify: str = "",
 ) -> _Query:
-    moment = f"{_quoted(timestamp_field)}::timestamptz"
-    taken = [*map(_quoted, columns), f"{moment} as {_quoted(timestamp_field)}"]
+    moment = f"{quoted(timestamp_field)}::timestamptz"
+    taken = [*map(quoted, columns), f"{moment} as {quoted(timestamp_field)}"]
     if created_timestamp_column:
-        taken.append(_quoted(created_timestamp_column))
+        taken.append(quoted(created_timestamp_column))
     bounds = [(f"{moment} {sign} ?", bound) for sign, bound in ((">=", start), ("<=", end)) if bound is not None]
     where = f"where {' and '.join(condition for condition, _ in bounds)}" if bounds else ""
     return _Query(
@@ -179,15 +181,10 @@ def _between(
 
 
 def _files(source: DataSource | None) -> str:
-    path = _source(source).path.replace("'", "''")
-    return f"read_parquet('{path}', union_by_name = true, hive_partitioning = false)"
+    return f"read_parquet({literal(_source(source).path)}, union_by_name = true, hive_partitioning = false)"
 
 
 def _source(source: DataSource | None) -> FileSource:
     if not isinstance(source, FileSource):
         raise NotImplementedError(f"this store reads Parquet file sources, not {type(source).__name__}")
     return source
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'

@@ -18,11 +18,10 @@ from recommender.columns import CATEGORY, CREATOR, EVENT_TIMESTAMP, ITEM_ID, TS,
 from recommender.config.profile import Profile
 from recommender.data.dataset import night_end
 from recommender.data.events import known_events
-from recommender.features.definitions import Entity, Feature, declared_features
+from recommender.features.definitions import KEYS, Entity, Feature, declared_features
 from recommender.storage.lake import Lake
 
 _EPOCH = date(1970, 1, 1)
-KEYS: dict[Entity, str] = {"user": USER_ID, "item": ITEM_ID}
 
 
 def snapshot_table(entity: Entity) -> str:

@@ -30,7 +30,8 @@ from recommender.config.profile import Profile
 from recommender.config.settings import Settings
 from recommender.data.dataset import night_end
 from recommender.errors import DatabaseError, NotReadyError, RecommenderError
-from recommender.features.definitions import Entity, Feature, declared_features
+from recommender.features.definitions import KEYS, Entity, Feature, declared_features
+from recommender.storage.duckdb_sql import one_line
 
 with warnings.catch_warnings():  # importing Feast turns every library's deprecation warnings on
     import feast
@@ -44,7 +45,6 @@ logging.getLogger("feast").setLevel(logging.WARNING)
 FEATURE_REPO = Path(__file__).resolve().parents[2] / "feature_repo"
 SERVICE = "two_tower"
 """The feature service of the model kind that is trained on it."""
-_KEYS: dict[Entity, str] = {"user": USER_ID, "item": ITEM_ID}
 _LOCK = 0x6665617374
 """Advisory lock of whoever changes the registry: Feast itself takes none."""
 _URL = "${RECOMMENDER_DATABASE_URL}"
@@ -83,7 +83,7 @@ def definitions(profile: Profile, lake: Path) -> list[Any]:
     """Entities, a view an entity with declared features, and the service over the views."""
     entities: list[feast.Entity] = []
     views: list[Any] = []
-    for name, key in _KEYS.items():
+    for name, key in KEYS.items():
         entity = feast.Entity(name=name, join_keys=[key], value_type=ValueType.STRING)
         entities.append(entity)
         features = declared_features(profile, name)
@@ -127,14 +127,15 @@ def historical_features(
     rows = entity_rows[[USER_ID, ITEM_ID, EVENT_TIMESTAMP]].reset_index(drop=True)
     rows[_ROW] = np.arange(len(rows))
     references = [
-        f"{_view_name(entity)}:{feature.name}" for entity in _KEYS for feature in declared_features(profile, entity)
+        f"{_view_name(entity)}:{feature.name}" for entity in KEYS for feature in declared_features(profile, entity)
     ]
     if references:
         try:
             found = store.get_historical_features(rows, references, full_feature_names=True).to_df()
         except duckdb.Error as error:
-            why = str(error).strip().splitlines()[0]
-            raise NotReadyError(f"feature snapshots can't be read ({why}): run `recommender run features`") from None
+            raise NotReadyError(
+                f"feature snapshots can't be read ({one_line(error)}): run `recommender run features`"
+            ) from None
         if len(found) != len(rows) or not (np.sort(found[_ROW].to_numpy()) == rows[_ROW].to_numpy()).all():
             raise RecommenderError(f"the feature store returned {len(found)} rows for {len(rows)} entity rows")
         rows = found.iloc[np.argsort(found[_ROW].to_numpy())].reset_index(drop=True)
@@ -172,7 +173,7 @@ def _view(name: Entity, entity: feast.Entity, features: list[Feature], lake: Pat
         timestamp_field=EVENT_TIMESTAMP,
     )
     # with the key and every type spelled out Feast needs no file to infer them from
-    fields = [Field(name=_KEYS[name], dtype=String)]
+    fields = [Field(name=KEYS[name], dtype=String)]
     for feature in features:
         dtype = Float32 if feature.kind == "numeric" else String
         fields.append(Field(name=feature.name, dtype=dtype, description=feature.description))

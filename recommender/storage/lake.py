@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 
 from recommender.columns import LANDED
 from recommender.errors import NotReadyError, RecommenderError
+from recommender.storage.duckdb_sql import literal, one_line, paths
 
 FILE = "data.parquet"
 _FACTS = "recommender"
@@ -44,16 +45,16 @@ class Lake:
     def nights(self, table: str) -> list[date]:
         """Dates of the table's partitions, oldest first, merged ones among them."""
         merged = self._merged(table)
-        return sorted({*self._partitions(table), *(self._merged_facts(merged) if merged else ())})
+        return sorted({*self._partitions(table, merged), *(self._merged_facts(merged) if merged else ())})
 
     def paths(self, table: str, last: date) -> list[Path]:
         """Files of the table's partitions up to `last`, oldest first."""
-        return [self.path(table, ds) for ds in self._partitions(table) if ds <= last]
+        return [self.path(table, ds) for ds in self._partitions(table, self._merged(table)) if ds <= last]
 
     def files(self, table: str, last: date) -> list[Path]:
         """Files that hold every row landed up to `last`, a merged one first; it may hold later rows too."""
         merged = self._merged(table)
-        partitions = [self.path(table, ds) for ds in self._partitions(table) if ds <= last]
+        partitions = [self.path(table, ds) for ds in self._partitions(table, merged) if ds <= last]
         return [merged, *partitions] if merged else partitions
 
     def latest(self, table: str, ds: date) -> Path:
@@ -72,7 +73,7 @@ class Lake:
     @contextmanager
     def writing(self, table: str, ds: date) -> Iterator[Path]:
         """Yield a scratch path; what is written there becomes the partition when the block ends without an error."""
-        with _written(self.path(table, ds)) as scratch:
+        with replacing(self.path(table, ds)) as scratch:
             yield scratch
 
     def write(
@@ -106,23 +107,35 @@ class Lake:
             return
         others = f"select * from {parquet([merged])} where {LANDED} <> date '{ds}'"
         nights = {**self._merged_facts(merged), ds: dict(facts or {})}
-        with _written(merged) as scratch:
+        with replacing(merged) as scratch:
             _copy(connection, f"{others} union all by name ({query})", scratch, _of_nights(nights))
 
     def merge(self, table: str, keep: int) -> int:
-        """Merge all but the newest `keep` partitions of a table with a `landed` column; returns how many."""
-        todo = self._partitions(table)[:-keep]
+        """Merge all but the newest `keep` partitions of a table with a `landed` column; returns how many.
+
+        What was merged stays for those who are about to read it, until `remove_merged`.
+        """
         earlier = self._merged(table)
+        todo = self._partitions(table, earlier)[:-keep]
         if todo:
             files = [*([earlier] if earlier else []), *(self.path(table, ds) for ds in todo)]
             nights = self._merged_facts(earlier) if earlier else {}
             nights |= {ds: self.facts(table, ds) for ds in todo}
             final = self.root / table / f"until={todo[-1].isoformat()}" / FILE
-            with duckdb.connect() as connection, _written(final) as scratch:
+            with duckdb.connect() as connection, replacing(final) as scratch:
                 _copy(connection, f"select * from {parquet(files)}", scratch, _of_nights(nights))
-        # a crash before this point, or in it, leaves files that the newest merged one stands for
-        self._remove_merged_ones(table)
         return len(todo)
+
+    def remove_merged(self, table: str) -> None:
+        """Remove the partitions that the newest merged one stands for."""
+        newest = self._merged(table)
+        if newest is None:
+            return
+        for file in (self.root / table).glob(f"*/{FILE}"):
+            if file != newest and file.parent.name.partition("=")[2] <= newest.parent.name.partition("=")[2]:
+                file.unlink()
+                if not any(file.parent.iterdir()):
+                    file.parent.rmdir()
 
     def facts(self, table: str, ds: date) -> dict[str, object]:
         """What `write` or `copy` was told about a partition."""
@@ -152,11 +165,10 @@ class Lake:
         """Remove a partition if it exists."""
         self.path(table, ds).unlink(missing_ok=True)
 
-    def _partitions(self, table: str) -> list[date]:
+    def _partitions(self, table: str, merged: Path | None) -> list[date]:
         """Nights with a file of their own that no merged file stands for."""
         found = (self.root / table).glob(f"ds=*/{FILE}")
         nights = sorted(date.fromisoformat(path.parent.name.removeprefix("ds=")) for path in found)
-        merged = self._merged(table)
         return nights if merged is None else [ds for ds in nights if ds > _until(merged)]
 
     def _merged(self, table: str) -> Path | None:
@@ -166,26 +178,18 @@ class Lake:
         nights = _read_facts(merged)[_NIGHTS]
         return {date.fromisoformat(ds): facts for ds, facts in nights.items()} if isinstance(nights, dict) else {}
 
-    def _remove_merged_ones(self, table: str) -> None:
-        newest = self._merged(table)
-        if newest is None:
-            return
-        for file in (self.root / table).glob(f"*/{FILE}"):
-            if file != newest and file.parent.name.partition("=")[2] <= newest.parent.name.partition("=")[2]:
-                file.unlink()
-                if not any(file.parent.iterdir()):
-                    file.parent.rmdir()
-
 
 def parquet(files: Iterable[Path]) -> str:
     """Some partitions as a DuckDB relation: a column that one of them lacks is missing in its rows."""
-    names = ", ".join(_literal(str(file)) for file in files)
-    return f"read_parquet([{names}], union_by_name = true, hive_partitioning = false)"
+    return f"read_parquet({paths(files)}, union_by_name = true, hive_partitioning = false)"
 
 
 @contextmanager
-def _written(final: Path) -> Iterator[Path]:
-    """A scratch path beside `final` that replaces it when the block ends without an error."""
+def replacing(final: Path) -> Iterator[Path]:
+    """A scratch path beside `final` that replaces it when the block ends without an error.
+
+    A kill leaves a file `.writing-*` there, which the next one removes.
+    """
     try:
         final.parent.mkdir(parents=True, exist_ok=True)
         for stale in final.parent.glob(".writing-*"):
@@ -201,13 +205,13 @@ def _written(final: Path) -> Iterator[Path]:
     except OSError as error:
         raise RecommenderError(f"cannot write {final}: {error.strerror or error}") from error
     except duckdb.IOException as error:
-        raise RecommenderError(f"cannot write {final}: {str(error).strip().splitlines()[0]}") from error
+        raise RecommenderError(f"cannot write {final}: {one_line(error)}") from error
 
 
 def _copy(connection: duckdb.DuckDBPyConnection, query: str, scratch: Path, facts: Mapping[str, object]) -> None:
-    metadata = f"{{{_FACTS}: {_literal(_json(facts))}}}"
+    metadata = f"{{{_FACTS}: {literal(_json(facts))}}}"
     connection.execute(
-        f"copy ({query}) to {_literal(str(scratch))} (format parquet, compression zstd, kv_metadata {metadata})"
+        f"copy ({query}) to {literal(str(scratch))} (format parquet, compression zstd, kv_metadata {metadata})"
     )
 
 
@@ -226,7 +230,3 @@ def _until(merged: Path) -> date:
 
 def _json(facts: Mapping[str, object]) -> str:
     return json.dumps(dict(facts), sort_keys=True)
-
-
-def _literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"

@@ -1,6 +1,6 @@
-"""One lock a world: the stages of a night share it, an erasure needs it alone.
+"""One lock a world: the stages of a night share it, an erasure needs it alone. Who lands a night holds a second one.
 
-A file lock (`flock`), so that it ends with its process however that dies. Hosts that share a world need a file
+File locks (`flock`), so that they end with their process however that dies. Hosts that share a world need a file
 system that knows such locks, as NFS 4 does.
 """
 
@@ -13,7 +13,7 @@ from pathlib import Path
 from recommender.errors import NotReadyError, RecommenderError
 from recommender.progress import Progress, quiet
 
-_FILE = ".lock"
+_FILE, _LANDING_FILE = ".lock", ".landing.lock"
 _POLL_SECONDS = 0.2
 
 
@@ -22,6 +22,18 @@ def shared(world: Path) -> Iterator[None]:
     """Keep erasures out while the block runs; waits for one that is at work."""
     with _locked(world) as handle:
         fcntl.flock(handle, fcntl.LOCK_SH)
+        yield
+
+
+@contextmanager
+def landing_lock(world: Path, progress: Progress = quiet) -> Iterator[None]:
+    """Keep other ingests out while the block runs; waits for one that is at work."""
+    with _locked(world, _LANDING_FILE) as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            progress("waiting for another ingest to end")
+            fcntl.flock(handle, fcntl.LOCK_EX)
         yield
 
 
@@ -56,11 +68,11 @@ def alone(world: Path, wait_seconds: float, progress: Progress = quiet) -> Itera
 
 
 @contextmanager
-def _locked(world: Path) -> Iterator[int]:
+def _locked(world: Path, name: str = _FILE) -> Iterator[int]:
     world.mkdir(parents=True, exist_ok=True)
     try:
-        file = (world / _FILE).open("w")
+        file = (world / name).open("w")
     except OSError as error:
-        raise RecommenderError(f"cannot write {world / _FILE}: {error.strerror or error}") from None
+        raise RecommenderError(f"cannot write {world / name}: {error.strerror or error}") from None
     with file:  # closing it releases the lock
         yield file.fileno()

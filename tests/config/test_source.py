@@ -3,10 +3,10 @@
 from typing import Any
 
 import pytest
-import yaml
 from pydantic import ValidationError
 
 from recommender.config.source import ColumnSource, Source
+from recommender.config.yaml12 import load_yaml
 
 COLUMNS = {"item_id": "id"}
 
@@ -50,7 +50,7 @@ def test_places_whose_format_the_files_tell(path: str) -> None:
 
 def test_on_is_a_word_in_yaml_too() -> None:
     text = "{path: e.csv, columns: {item_id: id}, joins: [{name: a, path: a.csv, on: {x: y}, columns: {n: count(*)}}]}"
-    assert Source.model_validate(yaml.safe_load(text)).joins[0].on == {"x": "y"}
+    assert Source.model_validate(load_yaml(text)).joins[0].on == {"x": "y"}
 
 
 @pytest.mark.parametrize(

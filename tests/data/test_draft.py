@@ -7,16 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from recommender.config.settings import load_settings
+from recommender.config.yaml12 import load_yaml
 from recommender.data.check import check
 from recommender.data.draft import Draft, draft
 from recommender.data.draft.span import HOLDOUT_DAYS, VALIDATION_DAYS, nights_for
 from recommender.errors import ConfigError, SourceError
 
 TODAY = date(2026, 1, 1)
-ON = True  # what YAML makes of a bare `on`; the profile takes it for the word
 ROWS = 300
 DAYS = [date(2023, 1, 1) + timedelta(days=n) for n in range(ROWS)]
 
@@ -40,7 +39,7 @@ def lines(header: str, row: str, count: int = ROWS) -> str:
 
 def drafted(folder: Path) -> tuple[Draft, dict[str, Any]]:
     found = draft(folder, "mine", TODAY)
-    content: dict[str, Any] = yaml.safe_load(found.text)
+    content: dict[str, Any] = load_yaml(found.text)
     return found, content
 
 
@@ -148,7 +147,7 @@ def test_a_code_gives_way_to_its_text(home: Path, tmp_path: Path) -> None:
     )
     found, content = drafted(tmp_path / "data")
     (join,) = content["items"]["joins"]
-    assert (join["name"], join[ON], join["columns"]) == ("brands", {"brand_id": "brand_id"}, {"name": "min(name)"})
+    assert (join["name"], join["on"], join["columns"]) == ("brands", {"brand_id": "brand_id"}, {"name": "min(name)"})
     assert content["items"]["columns"]["creator"] == {"sql": "brands.name"}
     assert "    # creator: brand_id" in found.text
     report = checked(found, tmp_path)
@@ -166,7 +165,7 @@ def test_tables_of_another_origin_meet_by_text(home: Path, tmp_path: Path) -> No
     )
     _, content = drafted(tmp_path / "data")
     (join,) = content["items"]["joins"]
-    assert join[ON] == {"fold(title)": "fold(title)"}
+    assert join["on"] == {"fold(title)": "fold(title)"}
     assert join["columns"]["energy"] == "avg(try_cast(energy as double))"
     assert content["items"]["columns"]["energy"] == {"sql": "audio.energy", "type": "number"}
 
@@ -183,7 +182,7 @@ def test_rows_that_look_repeated_are_told_apart_and_weighed(home: Path, tmp_path
     events = content["events"]["columns"]
     assert events["event_type"] == "tagID"
     assert events["weight"] == {"sql": "ln(1 + user_artists.weight)"}
-    assert content["events"]["joins"][0][ON] == {"userID": "userID", "artistID": "artistID"}
+    assert content["events"]["joins"][0]["on"] == {"userID": "userID", "artistID": "artistID"}
     assert content["items"]["columns"]["title"] == "name"
     assert content["items"]["columns"]["category"] == {"sql": "taggings_tags.tags", "type": "list"}
     report = checked(found, tmp_path)

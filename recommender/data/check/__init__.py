@@ -2,11 +2,12 @@
 
 from datetime import date
 
+from recommender.columns import ENTITY_KEYS
 from recommender.config.settings import Settings
 from recommender.data.check.advice import advise, problems
 from recommender.data.check.events import measure_events
 from recommender.data.check.report import Report
-from recommender.data.check.tables import KEYS, odd_ages, read_table, time_probes
+from recommender.data.check.tables import odd_ages, read_table, time_probes
 from recommender.data.session import working_database
 from recommender.errors import NotReadyError, SourceError
 from recommender.progress import Progress, quiet
@@ -33,7 +34,7 @@ def check(settings: Settings, ds: date | None = None, progress: Progress = quiet
     report = Report(profile=profile.name, data=str(settings.data), ds=ds)
     with working_database(profile.engine) as connection:
         known: set[str] = set()
-        for table in (*KEYS, "events"):
+        for table in (*ENTITY_KEYS, "events"):
             if getattr(profile, table) is None:
                 continue
             progress(f"reading {table}")

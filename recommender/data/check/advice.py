@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from datetime import timedelta
 
-from recommender.columns import AGE, AGE_BAND
+from recommender.columns import AGE, AGE_BAND, ENTITY_KEYS
 from recommender.config.profile import Profile
 from recommender.data.check.report import ColumnFigures, EventFigures, Report, TableFigures
-from recommender.data.check.tables import KEYS, PLAUSIBLE_AGES
+from recommender.data.judgement import PLAUSIBLE_AGES
 
 MOSTLY_MISSING = 0.5
 """A feature or segment with less than half of its values tells little."""
@@ -29,7 +29,7 @@ def problems(report: Report, profile: Profile) -> list[str]:
         worst = max(events.rejected, key=lambda reason: events.rejected[reason])
         return [f"none of the {events.rows:,} events is usable: {events.rejected[worst]:,} have the reason {worst!r}"]
     found = []
-    for name in KEYS:
+    for name in ENTITY_KEYS:
         table = report.table(name)
         if table is not None and table.kept == 0:
             found.append(f"{name}: no usable row in {table.place}")
@@ -64,7 +64,7 @@ def advise(report: Report, profile: Profile) -> list[str]:
         lines += _size(report.events)
     lines += _missing(report, profile)
     lines += _ages(report, profile)
-    for name, key in KEYS.items():
+    for name, key in ENTITY_KEYS.items():
         entity = report.table(name)
         twins = entity.rejected.get(f"duplicate {key}", 0) if entity else 0
         if entity and twins > NOTICEABLE * entity.rows:

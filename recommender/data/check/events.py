@@ -2,6 +2,7 @@
 
 import math
 from datetime import date, datetime
+from typing import Any
 
 import duckdb
 
@@ -9,7 +10,7 @@ from recommender.columns import ITEM_ID, USER_ID
 from recommender.config.profile import Profile
 from recommender.data.check.report import EventFigures, Orphans, SplitFigures, Spread, TableFigures
 from recommender.data.dataset import night_end
-from recommender.data.ingest.judgement import UNKNOWN_ITEM, UNKNOWN_USER
+from recommender.data.judgement import UNKNOWN_ITEM, UNKNOWN_USER
 from recommender.data.split import Split
 
 _EXAMPLES = 3
@@ -154,5 +155,5 @@ def _naive(night: date) -> datetime:
 
 def _row(
     connection: duckdb.DuckDBPyConnection, query: str, parameters: list[object] | dict[str, object] | None = None
-) -> tuple:  # type: ignore[type-arg]
+) -> tuple[Any, ...]:
     return connection.execute(query, parameters or []).fetchone() or ()

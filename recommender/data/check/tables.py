@@ -3,34 +3,33 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import duckdb
 
-from recommender.columns import AGE, ITEM_ID, TS, USER_ID, WEIGHT
+from recommender.columns import AGE, ENTITY_KEYS, ITEM_ID, TS, USER_ID, WEIGHT
 from recommender.config.profile import Profile, personal_columns
 from recommender.config.source import Source
 from recommender.data.check.report import ColumnFigures, File, TableFigures, TimeProbe
-from recommender.data.ingest.judgement import (
+from recommender.data.judgement import (
+    PLAUSIBLE_AGES,
     entity_reason,
     event_columns,
     event_reason,
-    quoted,
     twin_hash,
 )
 from recommender.data.sources import collect_unparsable, open_source, out_of_range
 from recommender.data.sources.files import find_files
-from recommender.data.sources.relations import one_line
 from recommender.data.times import recognise
 from recommender.errors import SourceError
+from recommender.storage.duckdb_sql import one_line, quoted
 
-PLAUSIBLE_AGES = (10, 95)
 _TOP_VALUES = 5
 _EXAMPLES = 3
 _SAMPLED_TIMES = 500
 _TRUSTED_TIMES = 0.99
 _LONGEST_SHOWN = 40
 _TYPES = {"number": "float", "integer": "integer"}
-KEYS = {"users": USER_ID, "items": ITEM_ID}
 
 
 @dataclass(frozen=True)
@@ -47,7 +46,7 @@ class _Working:
         source: Source = getattr(self.profile, self.table)
         return source
 
-    def rows(self, query: str, parameters: list[object] | None = None) -> list[tuple]:  # type: ignore[type-arg]
+    def rows(self, query: str, parameters: list[object] | None = None) -> list[tuple[Any, ...]]:
         return self.connection.execute(query, parameters or []).fetchall()
 
     def number(self, query: str) -> int:
@@ -69,7 +68,7 @@ def read_table(
     working = _Working(connection, profile, table, data)
     try:
         open_source(connection, profile, table, data)
-        rejected = _read_entities(working) if table in KEYS else _read_events(working, known)
+        rejected = _read_entities(working) if table in ENTITY_KEYS else _read_events(working, known)
         figures = _figures(working, rejected)
     except duckdb.Error as error:
         raise SourceError(f"cannot read {table} ({working.source.place}): {one_line(error)}") from None
@@ -108,7 +107,7 @@ def time_probes(
 
 
 def _read_entities(working: _Working) -> dict[str, int]:
-    table, key = working.table, KEYS[working.table]
+    table, key = working.table, ENTITY_KEYS[working.table]
     names = ", ".join(quoted(name) for name in working.source.columns)
     working.connection.execute(
         f"create or replace temp table checked_{table} as select {names}, {entity_reason(key)} as reason from {table}"
@@ -124,7 +123,7 @@ def _read_entities(working: _Working) -> dict[str, int]:
 
 def _read_events(working: _Working, known: set[str]) -> dict[str, int]:
     # an entity table that can't be read is told by itself, and must not make every event an orphan
-    comparable = {table: None for table in KEYS if table not in known}
+    comparable = {table: None for table in ENTITY_KEYS if table not in known}
     profile = working.profile.model_copy(update=comparable)
     working.connection.execute(
         f"create or replace temp table checked_events as select *, {event_reason(profile)} as reason "

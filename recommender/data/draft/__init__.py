@@ -7,10 +7,11 @@ from datetime import date
 from pathlib import Path
 
 import duckdb
-import yaml
 from pydantic import ValidationError
 
 from recommender.config.profile import Engine, Profile
+from recommender.config.section import first_problem
+from recommender.config.yaml12 import load_yaml
 from recommender.data.draft.columns import measure
 from recommender.data.draft.files import Unread, find_tables
 from recommender.data.draft.roles import Events, Seen, find_entity, find_events
@@ -20,9 +21,9 @@ from recommender.data.draft.span import span_of
 from recommender.data.draft.writing import write
 from recommender.data.session import working_database
 from recommender.data.sources.macros import create_macros
-from recommender.data.sources.relations import one_line
 from recommender.errors import ConfigError, SourceError
 from recommender.progress import Progress, quiet
+from recommender.storage.duckdb_sql import one_line
 
 __all__ = ["Draft", "draft"]
 
@@ -94,13 +95,10 @@ def _compose(
     span = span_of(connection, events, today)
     text = write(name, events, sections, span, unused)
     try:
-        Profile.model_validate(yaml.safe_load(text))
+        Profile.model_validate(load_yaml(text))
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise ConfigError(
-            f"{where}: {first['msg']}: say another with --name" if where == "name" else str(first)
-        ) from None
+        cure = ": say another with --name" if error.errors()[0]["loc"] == ("name",) else ""
+        raise ConfigError(f"{first_problem(error)}{cure}") from None
     found = [(section.seen.table.path, section.name, section.why) for section in sections]
     found += [(path, "side table", side.why or "look-up") for path, side in joined.items() if path not in taken]
     found += [(table.table.path, "not used", f"has {', '.join(table.columns)}") for table in unused]

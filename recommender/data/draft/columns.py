@@ -7,8 +7,8 @@ from functools import cached_property
 import duckdb
 
 from recommender.data.draft.files import Table, reader
-from recommender.data.ingest.judgement import quoted
 from recommender.data.times import TimeForm, recognise
+from recommender.storage.duckdb_sql import column_types, count_rows, quoted
 
 MOST_ROWS = 2_000_000
 """Of a table are looked at; what is said about it holds for these first rows."""
@@ -21,10 +21,11 @@ _MULTI_VALUED = 0.05
 _LONGEST_PART = 40
 UNNAMED = re.compile(r"column\d+")
 _SEPARATORS = ("|", ";")
+_DECIMAL_COMMA = re.compile(r"[+-]?\d+(,\d+)?")
 TIME_NAME = re.compile(
-    r"time|date|stamp|^ts$|_at$|when|unix|epoch|registered|created|signup|joined|^on$", re.IGNORECASE
+    r"time|date|stamp|^ts$|(?:^|_)at$|when|unix|epoch|registered|created|signup|joined|^on$", re.IGNORECASE
 )
-ID_NAME = re.compile(r"(?:^|_|(?<=[a-z]))(?:id|uid|uuid|guid|key|code|sku|isbn|asin|mbid|mid)$", re.IGNORECASE)
+ID_NAME = re.compile(r"(?:^|_|(?<=[a-z]))(?:id|uid|uuid|guid|key|code|sku|isbn|asin|mbid|mid|nr|nummer)$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -101,6 +102,12 @@ class Column:
         return None
 
     @property
+    def has_decimal_commas(self) -> bool:
+        """Whether its numbers are written like 12,50."""
+        written = sum(bool(_DECIMAL_COMMA.fullmatch(value.strip())) for value in self.sample)
+        return bool(self.sample) and written >= _SURE * len(self.sample)
+
+    @property
     def average_length(self) -> float:
         return sum(map(len, self.sample)) / max(1, len(self.sample))
 
@@ -109,11 +116,10 @@ def measure(connection: duckdb.DuckDBPyConnection, table: Table, number: int) ->
     """Read a table's first rows into the working database, and look at every column."""
     table.relation = f"look_{number}"
     connection.execute(f"create temp table {table.relation} as select * from {reader(table)} limit {MOST_ROWS}")
-    described = connection.execute(f"describe {table.relation}").fetchall()
-    counted = connection.execute(f"select count(*) from {table.relation}").fetchone()
-    table.rows = int(counted[0]) if counted else 0
+    table.rows = count_rows(connection, table.relation)
     step = max(1, table.rows // _SAMPLED)
-    return {row[0]: _column(connection, table, row[0], row[1], step) for row in described}
+    types = column_types(connection, table.relation)
+    return {name: _column(connection, table, name, native, step) for name, native in types.items()}
 
 
 def _column(connection: duckdb.DuckDBPyConnection, table: Table, name: str, native: str, step: int) -> Column:

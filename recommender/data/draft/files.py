@@ -11,11 +11,11 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
-from recommender.config.source import Format, Origin
-from recommender.data.sources.relations import one_line
+from recommender.config.source import COMPRESSIONS, Format, Origin
+from recommender.data.draft.json_lines import json_relation, structure_of, value_names
+from recommender.storage.duckdb_sql import column_types, literal, one_line, paths
 
 _TEXT_ENDINGS = (".csv", ".tsv", ".dat", ".txt", ".tab", ".data", ".base", "")
-_COMPRESSIONS = (".gz", ".zst")
 _SNIFFED_ROWS = 10_000
 _CHUNK = 1 << 20
 _MOST_DECODED = 256 << 20
@@ -37,6 +37,8 @@ class Layout:
     quote: str = '"'
     header: bool = True
     encoding: str = "utf-8"
+    structure: str = ""
+    """Of JSON lines: the keys of its objects."""
 
 
 @dataclass
@@ -97,24 +99,19 @@ def find_tables(connection: duckdb.DuckDBPyConnection, data: Path) -> tuple[list
 
 
 def reader(table: Table) -> str:
-    """SQL that reads a table as the source has it: text for text files, native types for Parquet and JSON."""
-    names = ", ".join(literal(str(file)) for file in table.files)
+    """SQL that reads a table as the source has it: text for text files, native types for Parquet."""
+    files = paths(table.files)
     layout = table.layout
     if layout.format == "parquet":
-        return f"read_parquet([{names}], union_by_name = true, hive_partitioning = true)"
+        return f"read_parquet({files}, union_by_name = true, hive_partitioning = true)"
     if layout.format == "jsonl":
-        return f"read_json([{names}], format = 'newline_delimited', union_by_name = true, ignore_errors = true)"
+        return json_relation(table.files, layout.structure)
     columns = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in layout.columns)
     return (
-        f"read_csv([{names}], columns = {{{columns}}}, header = {str(layout.header).lower()}, auto_detect = false, "
+        f"read_csv({files}, columns = {{{columns}}}, header = {str(layout.header).lower()}, auto_detect = false, "
         f"delim = {literal(layout.delimiter)}, quote = {literal(layout.quote)}, escape = {literal(layout.quote)}, "
         f"encoding = '{layout.encoding}', ignore_errors = true, null_padding = true, strict_mode = false)"
     )
-
-
-def literal(text: str) -> str:
-    """A text as SQL takes it."""
-    return "'" + text.replace("'", "''") + "'"
 
 
 def _layout(connection: duckdb.DuckDBPyConnection, file: Path) -> Layout | str:
@@ -122,15 +119,15 @@ def _layout(connection: duckdb.DuckDBPyConnection, file: Path) -> Layout | str:
     if file.stat().st_size == 0:
         return "empty"
     name = file.name.lower()
-    for compression in _COMPRESSIONS:
+    for compression in COMPRESSIONS:
         name = name.removesuffix(compression)
     ending = Path(name).suffix
     try:
         if ending == ".parquet":
             return Layout("parquet", _names(connection, f"read_parquet({literal(str(file))})"))
         if ending in (".jsonl", ".ndjson", ".json"):
-            relation = f"read_json({literal(str(file))}, format = 'newline_delimited', ignore_errors = true)"
-            return Layout("jsonl", _names(connection, relation))
+            structure = structure_of(connection, file)
+            return Layout("jsonl", value_names(structure), structure=structure) if structure else "no JSON object a line"
         if ending in _TEXT_ENDINGS:
             return _text_layout(connection, file)
     except (duckdb.Error, OSError) as error:
@@ -139,7 +136,7 @@ def _layout(connection: duckdb.DuckDBPyConnection, file: Path) -> Layout | str:
 
 
 def _names(connection: duckdb.DuckDBPyConnection, relation: str) -> tuple[str, ...]:
-    return tuple(row[0] for row in connection.execute(f"describe select * from {relation}").fetchall())
+    return tuple(column_types(connection, relation))
 
 
 def _text_layout(connection: duckdb.DuckDBPyConnection, file: Path) -> Layout | str:
@@ -222,7 +219,7 @@ def _shared(names: Iterable[str]) -> str:
 def _ending(name: str) -> str:
     """`.csv.gz` of `a.csv.gz`, `.csv` of `a.csv`."""
     path = Path(name)
-    return "".join(path.suffixes[-2:]) if path.suffix in _COMPRESSIONS else path.suffix
+    return "".join(path.suffixes[-2:]) if path.suffix in COMPRESSIONS else path.suffix
 
 
 def _without_digits(name: str) -> str:

@@ -1,6 +1,7 @@
 """Which source columns become which canonical ones, and why: small rules over names and values."""
 
 import re
+import unicodedata
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -21,6 +22,8 @@ from recommender.columns import (
 )
 from recommender.data.draft.columns import Column
 from recommender.data.draft.text import flow, scalar
+from recommender.data.judgement import PLAUSIBLE_AGES
+from recommender.storage.duckdb_sql import quoted
 
 _NAMES: dict[str, tuple[tuple[str, str], ...]] = {
     "users": (
@@ -32,17 +35,16 @@ _NAMES: dict[str, tuple[tuple[str, str], ...]] = {
     ),
     "items": (
         (TITLE, r"title|^name$|_name$|headline|^label$|bezeichnung|^titel|nombre|^nom$"),
-        (CREATOR, r"artist|author|creator|director|maker|brand|band|publisher|writer|developer"),
-        (CATEGORY, r"genre|categor|^kind$|^type$|topic|section|subject|^tags?$"),
+        (CREATOR, r"artist|author|creator|director|maker|brand|band|publisher|writer|developer|studio|marke|hersteller"),
+        (CATEGORY, r"genre|categor|kategor|^kind$|^type$|topic|section|subject|^tags?$"),
         (YEAR, r"year|release|publish|^made$|date"),
         (DURATION, r"duration|length|runtime"),
     ),
     "events": (
-        (WEIGHT, r"weight|count|plays|rating|score|stars|quantity|listens"),
-        (EVENT_TYPE, r"event|action|type"),
+        (WEIGHT, r"weight|count|plays|rating|score|stars|quantity|listens|menge"),
+        (EVENT_TYPE, r"event|action|type|^kind$"),
     ),
 }
-AGES = (10, 95)
 YEARS = (1000, 2100)
 _MOST_VALUES = 200
 """A text with more different values than this, or with mostly different ones, is no category."""
@@ -116,6 +118,10 @@ def _own(column: Column, table: str, names: set[str]) -> Mapped:
     """An attribute under the source's own name, or a comment that says why not."""
     name = snake(column.name)
     name = f"{name}_" if name in names else name
+    if column.has_decimal_commas and not column.is_number and table != "events":
+        number = flow(sql=f"replace({reference(column.name)}, ',', '.')", type="number")
+        return Mapped(name, number, "numbers with a decimal comma", column.name, True, "number",
+                      column.distinct, column.filled_share)  # fmt: skip
     unused = _useless(column) or ("" if table != "events" else "not needed: say so if an expression uses it")
     if unused:
         return Mapped(name, scalar(column.name), unused, column.name, used=False)
@@ -161,7 +167,7 @@ def _plain(column: Column) -> tuple[str, str]:
 
 
 def _age(column: Column) -> tuple[str, str]:
-    low, high = AGES
+    low, high = PLAUSIBLE_AGES
     odd = [value for value in (column.low, column.high) if value is not None and not low <= value <= high]
     if not odd:
         return scalar(column.name), _range(column)
@@ -230,7 +236,7 @@ def _weight(column: Column) -> tuple[str, str]:
 
 def reference(name: str) -> str:
     """A column in SQL."""
-    return name if re.fullmatch(r"[A-Za-z_]\w*", name) else '"' + name.replace('"', '""') + '"'
+    return name if re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", name) else quoted(name)
 
 
 def _range(column: Column) -> str:
@@ -238,7 +244,8 @@ def _range(column: Column) -> str:
 
 
 def snake(name: str) -> str:
-    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name)
+    words = unicodedata.normalize("NFKD", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name))
+    words = "".join(letter for letter in words if not unicodedata.combining(letter))
     text = re.sub(r"[^a-z0-9]+", "_", words.lower()).strip("_") or "column"
     return text if text[0].isalpha() else f"c_{text}"
 

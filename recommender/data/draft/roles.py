@@ -8,8 +8,8 @@ import duckdb
 
 from recommender.data.draft.columns import ID_NAME, TIME_NAME, UNNAMED, Column
 from recommender.data.draft.files import Table
-from recommender.data.ingest.judgement import quoted
 from recommender.data.times import TimeForm
+from recommender.storage.duckdb_sql import quoted
 
 USER_WORDS = frozenset(
     "user member customer listener viewer reader account person visitor client player subscriber buyer who "
@@ -155,6 +155,7 @@ def _as_events(seen: Seen) -> Iterator[Events]:
     hinted = bool(users and items)
     user = users[0] if users else next(iter(others), None)
     rest = [column for column in others if column is not user]
+    rest.sort(key=lambda column: column.is_unique)  # a unique one is the key of the event itself
     item = max(items or rest[:1], key=lambda column: column.distinct, default=None)
     if user is None or item is None:
         return

@@ -10,7 +10,7 @@ from recommender.data.draft.mapping import Mapped, map_columns, time_spec
 from recommender.data.draft.roles import Entity, Events, Seen, role_of
 from recommender.data.draft.sides import Side, sides_of_events, sides_of_items, sides_of_users
 from recommender.data.draft.text import flow, percent, scalar
-from recommender.data.ingest.judgement import quoted
+from recommender.storage.duckdb_sql import quoted
 
 _TWINS = 0.01
 """With more repeated events than this a column that tells them apart is looked for."""

@@ -10,7 +10,7 @@ from recommender.data.draft.columns import Column
 from recommender.data.draft.mapping import Mapped, is_milliseconds, map_columns, reference, snake
 from recommender.data.draft.roles import Entity, Events, Seen, base, coverage, names_agree
 from recommender.data.draft.text import flow, percent
-from recommender.data.ingest.judgement import quoted
+from recommender.storage.duckdb_sql import quoted
 
 _CODES_KNOWN = 0.5
 """Share of a column's codes that a look-up must have."""

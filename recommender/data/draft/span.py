@@ -7,9 +7,11 @@ import duckdb
 
 from recommender.config.profile import Evaluation, Training
 from recommender.data.draft.columns import MOST_ROWS
-from recommender.data.draft.files import literal, reader
+from recommender.data.draft.files import reader
 from recommender.data.draft.roles import Events
-from recommender.data.ingest.judgement import OLDEST_EVENT, quoted
+from recommender.data.judgement import OLDEST_EVENT
+from recommender.data.times import EPOCH_UNITS
+from recommender.storage.duckdb_sql import literal, quoted
 
 _NIGHTS = 30
 """Nights to run before the data ends."""
@@ -21,7 +23,6 @@ _VALIDATIONS = (VALIDATION_DAYS, 28, 56, 112)
 """Days for early stopping, the first choice that has events in it."""
 _ENOUGH = 0.5
 """Of the usual number of events must lie in the days that a model is judged on."""
-_SCALES = {"seconds": 1, "milliseconds": 1_000, "microseconds": 1_000_000}
 
 
 @dataclass(frozen=True)
@@ -84,5 +85,5 @@ def _time(events: Events) -> str:
         return f"try_strptime(cast({columns[0]} as varchar), {literal(form.format)})"
     if form.unit == "iso":
         return f"(try_cast(cast({columns[0]} as varchar) as timestamptz) at time zone 'UTC')"
-    seconds = f"try_cast({columns[0]} as double) / {_SCALES[form.unit]}"
+    seconds = f"try_cast({columns[0]} as double) / {EPOCH_UNITS[form.unit]}"
     return f"case when {seconds} between 0 and 4102444800 then make_timestamp(cast({seconds} * 1000000 as bigint)) end"

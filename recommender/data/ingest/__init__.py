@@ -7,86 +7,34 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from datetime import date, timedelta
 
 import duckdb
 
-from recommender.columns import LANDED, REASON, REMOVED, TS, USER_ID
+from recommender.columns import ENTITY_KEYS, LANDED, REASON, REMOVED, TS, USER_ID
 from recommender.config.settings import Settings
 from recommender.config.source import Source
 from recommender.data.dataset import night_end
 from recommender.data.erasures import forget_mentions, mark_erased
 from recommender.data.events import EVENT_KEY, known_events
 from recommender.data.ingest.changes import Window, find_changes
-from recommender.data.ingest.entities import KEYS, entities_of_events, judge_entities
+from recommender.data.ingest.entities import entities_of_events, judge_entities
 from recommender.data.ingest.landing import discard_failed, keep_failed, land
+from recommender.data.ingest.result import BOOTSTRAP, COVERED, NIGHT, IngestResult
 from recommender.data.ingest.schema import check_schema
 from recommender.data.names import canonicalise
 from recommender.data.quality import CheckResult, validate
 from recommender.data.quality.history import figures
 from recommender.data.session import working_database
 from recommender.data.sources import open_source, out_of_range
-from recommender.data.sources.relations import one_line
 from recommender.data.synthetic import ensure_world
 from recommender.errors import DataQualityError, SourceError
 from recommender.progress import Progress, quiet
-from recommender.storage.lake import Lake
+from recommender.storage.duckdb_sql import count_rows, one_line
+from recommender.storage.lake import Lake, parquet
+from recommender.storage.world_lock import landing_lock
 
-BOOTSTRAP, NIGHT, COVERED = "bootstrap", "night", "covered by the bootstrap"
-_LATE_SHOWN = ("late", "corrected", "removed", "erased")
-
-
-@dataclass(frozen=True)
-class IngestResult:
-    """What a night's ingest kept and put aside."""
-
-    ds: date
-    kind: str
-    """`bootstrap`, `night`, or `covered …` where the bootstrap already holds this night."""
-    events: int
-    users: int
-    items: int
-    quarantined: dict[str, int] = field(default_factory=dict)
-    """Rows put aside, by reason."""
-    taken_as_missing: dict[str, int] = field(default_factory=dict)
-    """Values outside their bounds, by column."""
-    filled_nights: int = 0
-    """Earlier nights that had not landed and came in now."""
-    late: int = 0
-    """Events of days that were over already, corrected ones among them."""
-    corrected: int = 0
-    """Events that the source now tells otherwise."""
-    removed: int = 0
-    """Events gone from the source, those that came back corrected not among them."""
-    erased: int = 0
-    """Rows of erased users, which are left out of everything."""
-    merged_names: int = 0
-    """Spellings replaced by their canonical one."""
-    notes: tuple[str, ...] = ()
-    """Changes of the sources' columns since the last night."""
-    checks: tuple[CheckResult, ...] = field(default=(), compare=False, repr=False)
-    """What the expectations found."""
-
-    @property
-    def summary(self) -> str:
-        aside = sum(self.quarantined.values())
-        reasons = ", ".join(f"{count:,} {reason}" for reason, count in sorted(self.quarantined.items()))
-        parts = [f"{aside:,} rows quarantined{f' ({reasons})' if aside else ''}"]
-        parts += [f"{getattr(self, name):,} {name}" for name in _LATE_SHOWN if getattr(self, name)]
-        blank = sum(self.taken_as_missing.values())
-        if blank:
-            parts.append(f"{blank:,} values out of range taken as missing")
-        if self.merged_names:
-            parts.append(f"{self.merged_names:,} names merged")
-        if self.filled_nights:
-            parts.append(f"{self.filled_nights} missed nights filled")
-        warned = [check.detail for check in self.checks if not check.success]
-        notes = "".join(f"; {note}" for note in [*self.notes, *(f"warning: {detail}" for detail in warned)])
-        return (
-            f"{self.kind}: {self.events:,} events, {self.users:,} users, {self.items:,} items; "
-            f"{', '.join(parts)}{notes}"
-        )
+__all__ = ["IngestResult", "ingest"]
 
 
 def ingest(settings: Settings, ds: date, progress: Progress = quiet) -> IngestResult:
@@ -105,13 +53,18 @@ def ingest(settings: Settings, ds: date, progress: Progress = quiet) -> IngestRe
     if settings.profile.synthetic is not None:
         ensure_world(settings.profile.synthetic, settings.data, progress)
     lake = Lake(settings.lake)
-    landed = lake.nights("events")
-    with working_database(settings.profile.engine, settings.world) as connection:
+    with (
+        landing_lock(settings.world, progress),
+        working_database(settings.profile.engine, settings.world) as connection,
+    ):
+        landed = lake.nights("events")
         if landed and ds < landed[0]:
             return _covered(connection, settings, ds)
         before = [night for night in landed if night < ds]
         first = before[-1] + timedelta(days=1) if before else ds
-        window = Window(ds, first=min(first, ds), bootstrap=not before, newest=not any(night > ds for night in landed))
+        newest = not any(night > ds for night in landed)
+        keeps = ds in landed and (not newest or settings.profile.events.delivery == "increment")
+        window = Window(ds, first=min(first, ds), bootstrap=not before, newest=newest, keeps=keeps)
         return _ingest(connection, settings, lake, window, progress)
 
 
@@ -130,14 +83,15 @@ def _ingest(
                 find_changes(connection, profile, lake, window)
             else:
                 judge_entities(connection, table, source)
-                connection.execute(f"create or replace table known_{table} as select {KEYS[table]} from kept_{table}")
+                connection.execute(
+                    f"create or replace table known_{table} as select {ENTITY_KEYS[table]} from kept_{table}"
+                )
             outside = out_of_range(connection, profile, table)
         missing |= {f"{table}.{column}": count for column, count in outside.items()}
-    known = {table: lake.paths(table, ds)[-1:] for table in KEYS}
+    known = {table: lake.paths(table, ds)[-1:] for table in ENTITY_KEYS}
     for table, source in (("items", profile.items), ("users", profile.users)):
         if source is None:
-            earlier = f"read_parquet('{str(known[table][0]).replace(chr(39), chr(39) * 2)}')" if known[table] else None
-            entities_of_events(connection, table, earlier)
+            entities_of_events(connection, table, parquet(known[table]) if known[table] else None)
     for rejected in ("rejected_events", "rejected_users"):
         forget_mentions(connection, settings, rejected)
     counts = _counts(connection, lake, window)
@@ -157,8 +111,8 @@ def _ingest(
         ds=ds,
         kind=BOOTSTRAP if window.bootstrap else NIGHT,
         events=counts["kept"],
-        users=_count(connection, "kept_users"),
-        items=_count(connection, "kept_items"),
+        users=count_rows(connection, "kept_users"),
+        items=count_rows(connection, "kept_items"),
         quarantined=_reasons(connection),
         taken_as_missing=missing,
         filled_nights=len(window.nights) - 1,
@@ -192,7 +146,7 @@ def _open_sources(connection: duckdb.DuckDBPyConnection, settings: Settings, win
             gone = f"{USER_ID} in (from erased_users)"
             if table == "events":
                 gone += f" and ({TS} is null or {TS} < timestamp '{night_end(window.ds):%Y-%m-%d}')"
-            rows += _count(connection, f"{table} where {gone}")
+            rows += count_rows(connection, f"{table} where {gone}")
         connection.execute(f"create or replace view deliverable_{table} as select * from {table}{keep}")
     if rows:
         progress(f"{rows:,} rows of erased users left out")
@@ -211,21 +165,21 @@ def _reading(settings: Settings, source: Source) -> Iterator[None]:
 
 def _counts(connection: duckdb.DuckDBPyConnection, lake: Lake, window: Window) -> dict[str, int]:
     """How many events are new, late, corrected, gone and put aside."""
-    kept = _count(connection, f"kept_events where not {REMOVED}")
-    counts = {"kept": kept, "rejected": _count(connection, "rejected_events"), "late": 0, "corrected": 0, "removed": 0}
-    counts["undatable"] = _count(connection, f"rejected_events where {REASON} = 'unreadable {TS}'")
-    counts["known"] = 0
+    counts = dict.fromkeys(("late", "corrected", "removed", "known"), 0)
+    counts["kept"] = count_rows(connection, f"kept_events where not {REMOVED}")
+    counts["rejected"] = count_rows(connection, "rejected_events")
+    counts["undatable"] = count_rows(connection, f"rejected_events where {REASON} = 'unreadable {TS}'")
     if not window.bootstrap:
-        counts["late"] = _count(connection, f"kept_events where not {REMOVED} and {TS} < date '{window.first}'")
-        counts["removed"] = _count(connection, f"kept_events where {REMOVED}")
+        counts["late"] = count_rows(connection, f"kept_events where not {REMOVED} and {TS} < date '{window.first}'")
+        counts["removed"] = count_rows(connection, f"kept_events where {REMOVED}")
         if counts["removed"]:
             key = ", ".join(EVENT_KEY)
-            counts["corrected"] = _count(
+            counts["corrected"] = count_rows(
                 connection,
                 f"(select * from kept_events where {REMOVED}) "
                 f"semi join (select * from kept_events where not {REMOVED}) using ({key})",
             )
-            counts["known"] = _count(connection, known_events(lake, without=window.ds))
+            counts["known"] = count_rows(connection, known_events(lake, without=window.ds))
     return counts
 
 
@@ -284,11 +238,6 @@ def _covered(connection: duckdb.DuckDBPyConnection, settings: Settings, ds: date
     """A night before the first one landed: its events are in the lake already, and nothing is written."""
     lake = Lake(settings.lake)
     first = lake.nights("events")[0]
-    events = _count(connection, f"{known_events(lake)} where cast({TS} as date) = date '{ds}'")
-    counts = {table: int(str(lake.facts(table, first).get("rows", 0))) for table in KEYS}
+    events = count_rows(connection, f"{known_events(lake)} where cast({TS} as date) = date '{ds}'")
+    counts = {table: int(str(lake.facts(table, first).get("rows", 0))) for table in ENTITY_KEYS}
     return IngestResult(ds, COVERED, events, counts["users"], counts["items"])
-
-
-def _count(connection: duckdb.DuckDBPyConnection, relation: str) -> int:
-    row = connection.execute(f"select count(*) from {relation}").fetchone()
-    return int(row[0]) if row else 0

@@ -15,10 +15,11 @@ import duckdb
 
 from recommender.columns import ITEM_ID, LANDED, RAW, REASON, REMOVED, TS, USER_ID, WEIGHT
 from recommender.config.profile import Profile
+from recommender.data import judgement
 from recommender.data.dataset import night_end
 from recommender.data.events import EVENT_IDENTITY, EVENT_KEY, known_events
-from recommender.data.ingest import judgement
 from recommender.data.sources import collect_unparsable
+from recommender.storage.duckdb_sql import column_types, count_rows, quoted
 from recommender.storage.lake import Lake, parquet
 
 LEDGER = "events_ledger"
@@ -38,6 +39,14 @@ class Window:
     bootstrap: bool
     newest: bool
     """No later night has landed: what is gone from the source can be taken as removed."""
+    keeps: bool = False
+    """The night landed before, and what it brought stays: later nights build on it, or the source may not have it
+    any more."""
+
+    @property
+    def takes_all(self) -> bool:
+        """There is nothing to compare with."""
+        return self.bootstrap and not self.keeps
 
     @property
     def nights(self) -> list[date]:
@@ -58,7 +67,7 @@ def find_changes(connection: duckdb.DuckDBPyConnection, profile: Profile, lake: 
     end = f"timestamp '{night_end(window.ds):%Y-%m-%d}'"
     columns = ", ".join(judgement.event_columns(profile))
     time = f"{TS} < {end}"
-    if not window.bootstrap:
+    if not window.takes_all:
         _make_ledger(connection, f"(select {columns} from deliverable_events)", time)
         _find_changed_days(connection, lake, window)
         time += f" and {_DAY} in (from changed_days)"
@@ -72,7 +81,7 @@ def find_changes(connection: duckdb.DuckDBPyConnection, profile: Profile, lake: 
             from (select *, {judgement.event_reason(profile)} as {REASON} from {slice_})"""
     )
     _separate_twins(connection, slice_, names)
-    if window.bootstrap:
+    if window.takes_all:
         connection.execute(
             f"""create or replace view kept_events as
                 select *, date '{window.ds}' as {LANDED}, false as {REMOVED} from valid"""
@@ -84,8 +93,7 @@ def find_changes(connection: duckdb.DuckDBPyConnection, profile: Profile, lake: 
 
 
 def _names(connection: duckdb.DuckDBPyConnection, relation: str) -> str:
-    described = connection.execute(f"describe select * exclude ({RAW}) from {relation}").fetchall()
-    return ", ".join(judgement.quoted(row[0]) for row in described)
+    return ", ".join(quoted(name) for name in column_types(connection, relation) if name != RAW)
 
 
 def _make_ledger(connection: duckdb.DuckDBPyConnection, relation: str, where: str) -> None:
@@ -130,7 +138,7 @@ def _find_released(connection: duckdb.DuckDBPyConnection, lake: Lake, window: Wi
             select {USER_ID}, {ITEM_ID}, {TS} from {_quarantined(lake, window)} {" ".join(known)}
             where {REASON} in {_UNKNOWN}"""
     )
-    if connection.execute("select count(*) from released").fetchone() != (0,):
+    if count_rows(connection, "released"):
         connection.execute(
             f"""delete from released where ({USER_ID}, {ITEM_ID}, {TS}) in (
                     select ({USER_ID}, {ITEM_ID}, {TS}) from {known_events(lake, without=window.ds)})"""
@@ -143,7 +151,7 @@ def _separate_twins(connection: duckdb.DuckDBPyConnection, slice_: str, names: s
         f"""create or replace table twin_hashes as
             select twin from staged where {REASON} is null group by twin having count(*) > 1"""
     )
-    none = connection.execute("select count(*) = 0 from twin_hashes").fetchone() == (True,)
+    none = count_rows(connection, "twin_hashes") == 0
     order = f"partition by {', '.join(EVENT_KEY)} order by {WEIGHT} desc, {RAW}"
     # what was read first had no use for the source's own words; only now some of it has
     connection.execute(
@@ -164,7 +172,12 @@ def _separate_twins(connection: duckdb.DuckDBPyConnection, slice_: str, names: s
 
 def _compare(connection: duckdb.DuckDBPyConnection, profile: Profile, lake: Lake, window: Window) -> None:
     """Rows the lake doesn't know are added, rows the source no longer has are removed."""
-    identity = ", ".join(EVENT_IDENTITY)
+    identity, key = ", ".join(EVENT_IDENTITY), ", ".join(EVENT_KEY)
+    own = f"{parquet(lake.files('events', window.ds))} where {LANDED} = date '{window.ds}' and {window.keeps}"
+    connection.execute(f"create or replace table own as select * from {own}")
+    same, but = identity, ""
+    if not window.newest:  # an older night corrects nothing: it takes what no night has in any form
+        same, but = key, f"anti join (from own anti join valid using ({identity}) where not {REMOVED}) using ({key})"
     connection.execute(
         f"""create or replace table existing as
             select * from {known_events(lake, without=window.ds)} where {_DAY} in (from changed_days)"""
@@ -172,15 +185,23 @@ def _compare(connection: duckdb.DuckDBPyConnection, profile: Profile, lake: Lake
     connection.execute(
         f"""create or replace table kept_events as
             select *, {window.landing(_DAY)} as {LANDED}, false as {REMOVED}
-            from valid anti join existing using ({identity})"""
+            from valid anti join existing using ({same}) {but}"""
     )
-    if window.newest and profile.events.delivery == "full":
+    if window.newest:
         # what names an item that is withdrawn by now is still there, though it would not be taken in today
+        told = "" if profile.events.delivery == "full" else f"semi join valid using ({key})"
         present = f"(select {identity} from valid union all select {identity} from staged where {REASON} in {_UNKNOWN})"
         connection.execute(
             f"""insert into kept_events by name
                 select {identity}, date '{window.ds}' as {LANDED}, true as {REMOVED}
-                from existing anti join {present} as present using ({identity})"""
+                from existing anti join {present} as present using ({identity}) {told}"""
+        )
+    if window.keeps:
+        known = column_types(connection, "own")
+        columns = ", ".join(quoted(name) for name in column_types(connection, "kept_events") if name in known)
+        connection.execute(
+            f"""insert into kept_events by name
+                select {columns} from own anti join kept_events using ({key}, {REMOVED})"""
         )
 
 
@@ -195,7 +216,7 @@ def _collect_rejects(connection: duckdb.DuckDBPyConnection, lake: Lake, window: 
                 union all by name select {duplicates} from twins where copy > 1
                 union all by name select {RAW}, {REASON} from events_unparsable)"""
     )
-    if window.bootstrap:
+    if window.takes_all:
         return
     # an item that was withdrawn is unknown now, but its events were good when they came: they stay
     connection.execute(
@@ -203,18 +224,26 @@ def _collect_rejects(connection: duckdb.DuckDBPyConnection, lake: Lake, window: 
             with fresh as (
                 select * from rejected_events where {REASON} not in {_UNKNOWN}
                 union all
-                select * from rejected_events anti join existing using ({USER_ID}, {ITEM_ID}, {TS})
+                select * from rejected_events anti join (from existing union all by name from own)
+                    using ({USER_ID}, {ITEM_ID}, {TS})
                 where {REASON} in {_UNKNOWN}),
             met as (select {RAW}, count(*) as times from {_quarantined(lake, window)} group by {RAW}),
             counted as (select *, row_number() over (partition by {RAW} order by {LANDED}) as time from fresh)
             select counted.* exclude (time) from counted left join met using ({RAW})
             where time > coalesce(times, 0)"""
     )
+    if window.keeps and lake.path(QUARANTINE, window.ds).is_file():
+        connection.execute(
+            f"""insert into rejected_events by name
+                select {_REJECTED}, date '{window.ds}' as {LANDED}
+                from {parquet([lake.path(QUARANTINE, window.ds)])}"""
+        )
 
 
 def _quarantined(lake: Lake, window: Window) -> str:
-    """What other nights put aside."""
-    files = [lake.path(QUARANTINE, night) for night in lake.nights(QUARANTINE) if night not in window.nights]
+    """What nights put aside that this run does not land anew."""
+    replaced = [] if window.keeps else window.nights
+    files = [lake.path(QUARANTINE, night) for night in lake.nights(QUARANTINE) if night not in replaced]
     if files:
         return parquet(files)
     columns = (f"null::varchar as {name}" for name in (RAW, REASON, USER_ID, ITEM_ID))

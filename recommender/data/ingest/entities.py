@@ -5,19 +5,19 @@ Made in the working database: `kept_<table>`, ordered by id, and `rejected_<tabl
 
 import duckdb
 
-from recommender.columns import AGE, AGE_BAND, ITEM_ID, RAW, REASON, USER_ID
+from recommender.columns import AGE, AGE_BAND, ENTITY_KEYS, RAW, REASON, USER_ID
 from recommender.config.source import Source
-from recommender.data.ingest import judgement
+from recommender.data import judgement
 from recommender.data.sources import collect_unparsable
+from recommender.storage.duckdb_sql import count_rows
 
 _AGE_BAND_SQL = f"""case when {AGE} < 18 then 'under 18' when {AGE} < 25 then '18-24' when {AGE} < 35 then '25-34'
     when {AGE} < 45 then '35-44' when {AGE} < 55 then '45-54' when {AGE} is not null then '55+' end"""
-KEYS = {"users": USER_ID, "items": ITEM_ID}
 
 
 def judge_entities(connection: duckdb.DuckDBPyConnection, table: str, source: Source) -> None:
     """Keep the first row of each id of view `deliverable_<table>`."""
-    key = KEYS[table]
+    key = ENTITY_KEYS[table]
     banded = table == "users" and AGE in source.columns and AGE_BAND not in source.columns
     band = f", {_AGE_BAND_SQL} as {AGE_BAND}" if banded else ""
     connection.execute(
@@ -35,14 +35,14 @@ def judge_entities(connection: duckdb.DuckDBPyConnection, table: str, source: So
             select * exclude (position, {REASON}) from staged_{table} where {REASON} is null order by {key}"""
     )
     user = f"source.{USER_ID}" if table == "users" else f"null::varchar as {USER_ID}"
-    bad = connection.execute(f"select count(*) from staged_{table} where {REASON} is not null").fetchone()
+    none = count_rows(connection, f"staged_{table} where {REASON} is not null") == 0
     collect_unparsable(connection, table)
     # the source's own words are read only where they are needed: in a second look
     connection.execute(
         f"""create or replace table rejected_{table} as
             select source.{RAW}, staged.{REASON}, {user}
             from (select *, row_number() over () as position from deliverable_{table}
-                  {"limit 0" if bad == (0,) else ""}) as source
+                  {"limit 0" if none else ""}) as source
             join staged_{table} as staged using (position)
             where staged.{REASON} is not null
             union all by name select {RAW}, {REASON} from {table}_unparsable"""
@@ -55,7 +55,7 @@ def entities_of_events(connection: duckdb.DuckDBPyConnection, table: str, earlie
 
     `earlier` is a relation of the entities known before, where there are such.
     """
-    key = KEYS[table]
+    key = ENTITY_KEYS[table]
     before = f" union select {key} from {earlier}" if earlier else ""
     connection.execute(
         f"""create or replace table kept_{table} as

@@ -6,6 +6,7 @@ import duckdb
 
 from recommender.columns import LANDED
 from recommender.errors import SourceError
+from recommender.storage.duckdb_sql import column_types
 from recommender.storage.lake import Lake, parquet
 
 _TABLES = ("events", "users", "items")
@@ -38,8 +39,8 @@ def check_schema(connection: duckdb.DuckDBPyConnection, lake: Lake, ds: date) ->
         earlier = [path for path in lake.files(table, date.max) if path != lake.path(table, ds)]
         if not earlier:
             continue
-        before = _columns(connection, parquet(earlier[-1:]))
-        now = _columns(connection, f"kept_{table}")
+        before = column_types(connection, parquet(earlier[-1:]))
+        now = column_types(connection, f"kept_{table}")
         if table == "events" and LANDED not in before:
             raise SourceError(f"{lake.root} was written by an earlier version: move it away and run the nights again")
         notes += [f"{table}.{name} is new" for name in now if name not in before]
@@ -55,7 +56,3 @@ def check_schema(connection: duckdb.DuckDBPyConnection, lake: Lake, ds: date) ->
                 )
             notes.append(f"{table}.{name} widened from {old} to {new}")
     return tuple(notes)
-
-
-def _columns(connection: duckdb.DuckDBPyConnection, relation: str) -> dict[str, str]:
-    return {row[0]: row[1] for row in connection.execute(f"describe select * from {relation}").fetchall()}

@@ -12,6 +12,7 @@ from recommender.config.profile import personal_columns
 from recommender.config.settings import Settings
 from recommender.data.names.matching import Merge, find_merges, looks_like_ids
 from recommender.errors import ConfigError
+from recommender.storage.duckdb_sql import column_types, quoted
 from recommender.storage.lake import Lake
 
 MERGES = "name_merges"
@@ -43,14 +44,14 @@ def canonicalise(connection: duckdb.DuckDBPyConnection, settings: Settings, lake
     """
     connection.execute(f"create or replace table {MERGES} ({_COLUMNS})")
     overrides = _overrides(settings)
-    types = {row[0]: row[1] for row in connection.execute("describe kept_items").fetchall()}
+    types = column_types(connection, "kept_items")
     applied = listed = 0
     for column in settings.profile.names.columns:
         if column not in types or column in personal_columns(settings.profile, "items"):
             continue
         source = settings.profile.items.columns.get(column) if settings.profile.items is not None else None
         is_list = types[column].endswith("[]")
-        values = f"unnest({_quoted(column)})" if is_list else _quoted(column)
+        values = f"unnest({quoted(column)})" if is_list else quoted(column)
         counts = _counts(connection, f"select {values} as value from kept_items")
         if not counts or looks_like_ids(source.column if source is not None else None, counts):
             continue
@@ -80,9 +81,9 @@ def _before(
     items, merges = lake.paths("items", earlier)[-1:], last_merges(lake, earlier)
     if merges is None or not items or not lake.has_columns("items", _night(items[0]), [column]):
         return frozenset(), {}
-    quoted = _quoted(column)
-    held = connection.execute(f"select typeof({quoted}) from read_parquet(?) limit 1", [str(items[0])]).fetchone()
-    values = f"unnest({quoted})" if held is not None and held[0].endswith("[]") else quoted
+    name = quoted(column)
+    held = connection.execute(f"select typeof({name}) from read_parquet(?) limit 1", [str(items[0])]).fetchone()
+    values = f"unnest({name})" if held is not None and held[0].endswith("[]") else name
     query = f"select distinct {values} from read_parquet(?)"
     canonical = frozenset(row[0] for row in connection.execute(query, [str(items[0])]).fetchall() if row[0])
     rows = connection.execute(
@@ -119,22 +120,22 @@ def _list(connection: duckdb.DuckDBPyConnection, column: str, merges: list[Merge
 
 
 def _apply(connection: duckdb.DuckDBPyConnection, column: str, is_list: bool) -> None:
-    quoted = _quoted(column)
+    name = quoted(column)
     merges = f"(select value, canonical from {MERGES} where column_name = ? and applied)"
     if not is_list:
-        query = f"update kept_items set {quoted} = m.canonical from {merges} m where {quoted} = m.value"
+        query = f"update kept_items set {name} = m.canonical from {merges} m where {name} = m.value"
         connection.execute(query, [column])
         return
     connection.execute(
-        f"""update kept_items set {quoted} = changed.names
+        f"""update kept_items set {name} = changed.names
             from (select item_id, list(name order by place) as names
                   from (select item_id, coalesce(m.canonical, e.value) as name, min(e.place) as place
-                        from (select item_id, unnest({quoted}) as value, generate_subscripts({quoted}, 1) as place
+                        from (select item_id, unnest({name}) as value, generate_subscripts({name}, 1) as place
                               from kept_items) e
                         left join {merges} m using (value)
                         group by all)
                   group by item_id) changed
-            where kept_items.item_id = changed.item_id and changed.names <> kept_items.{quoted}""",
+            where kept_items.item_id = changed.item_id and changed.names <> kept_items.{name}""",
         [column],
     )
 
@@ -157,7 +158,3 @@ def _overrides(settings: Settings) -> list[tuple[str, str, str]]:
         if not value or not canonical:
             raise ConfigError(f"{path} (names.overrides), line {line}: value and canonical must both be given")
     return decided
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'

@@ -8,8 +8,9 @@ import duckdb
 from recommender.columns import REASON, REMOVED, TS
 from recommender.data.dataset import night_end
 from recommender.data.events import known_events
-from recommender.data.ingest.judgement import UNKNOWN_ITEM, UNKNOWN_USER
+from recommender.data.judgement import UNKNOWN_ITEM, UNKNOWN_USER
 from recommender.errors import NotReadyError
+from recommender.storage.duckdb_sql import count_rows
 from recommender.storage.lake import Lake
 
 _WEEKS = 4
@@ -36,9 +37,9 @@ def figures(connection: duckdb.DuckDBPyConnection, lake: Lake, ds: date) -> dict
     found = _volume(connection, lake, ds)
     for table in ("users", "items"):
         found[f"{table}_ratio"] = _growth(connection, lake, table, ds) if f"kept_{table}" in tables else None
-    met = _count(connection, f"kept_events where not {REMOVED}") + _count(connection, "rejected_events")
+    met = count_rows(connection, f"kept_events where not {REMOVED}") + count_rows(connection, "rejected_events")
     for name, reason in (("unknown_users_share", UNKNOWN_USER), ("unknown_items_share", UNKNOWN_ITEM)):
-        found[name] = _count(connection, f"rejected_events where {REASON} = '{reason}'") / max(1, met)
+        found[name] = count_rows(connection, f"rejected_events where {REASON} = '{reason}'") / max(1, met)
     return found
 
 
@@ -68,9 +69,4 @@ def _volume(connection: duckdb.DuckDBPyConnection, lake: Lake, ds: date) -> dict
 def _growth(connection: duckdb.DuckDBPyConnection, lake: Lake, table: str, ds: date) -> float | None:
     before = [night for night in lake.nights(table) if night < ds]
     rows = lake.facts(table, before[-1]).get("rows") if before else None
-    return _count(connection, f"kept_{table}") / rows if isinstance(rows, int) and rows else None
-
-
-def _count(connection: duckdb.DuckDBPyConnection, relation: str) -> int:
-    [(count,)] = connection.execute(f"select count(*) from {relation}").fetchall()
-    return int(count)
+    return count_rows(connection, f"kept_{table}") / rows if isinstance(rows, int) and rows else None

@@ -19,21 +19,17 @@ from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
+from recommender.config.section import first_problem
 from recommender.config.settings import Settings
-from recommender.config.yaml12 import load_yaml
+from recommender.config.yaml12 import read_yaml
 from recommender.errors import ConfigError
 from recommender.storage.quality_results import Severity
 
 SHIPPED = Path(__file__).resolve().parents[3] / "expectations"
-
-
-def _yaml_off(value: Any) -> Any:
-    return "off" if value is False else value  # `off` without quotes is YAML for false
 
 
 class _Entry(BaseModel):
@@ -42,7 +38,7 @@ class _Entry(BaseModel):
     model_config = ConfigDict(extra="allow", frozen=True)
 
     expect: str
-    severity: Annotated[Literal["fail", "warn", "off"], BeforeValidator(_yaml_off)] = "fail"
+    severity: Literal["fail", "warn", "off"] = "fail"
     optional: bool = False
     note: str = ""
 
@@ -118,10 +114,7 @@ def _files(table: str, settings: Settings) -> tuple[Path | None, Path | None]:
 
 
 def _entries(path: Path, columns: Iterable[str], ds: date, settings: Settings) -> list[Expected]:
-    try:
-        content = load_yaml(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
+    content = read_yaml(path)
     if not isinstance(content, list):
         raise ConfigError(f"{path} must hold a list of expectations, each with `expect: expect_…`")
     known = {
@@ -136,9 +129,7 @@ def _entries(path: Path, columns: Iterable[str], ds: date, settings: Settings) -
         try:
             entry = _Entry.model_validate(written)
         except ValidationError as error:
-            first = error.errors()[0]
-            field = ".".join(map(str, first["loc"]))
-            raise ConfigError(f"{where}: {field + ': ' if field else ''}{first['msg']}") from None
+            raise ConfigError(f"{where}: {first_problem(error)}") from None
         where = f"{where} ({entry.expect})"
         arguments = {name: _filled(value, known, where) for name, value in (entry.model_extra or {}).items()}
         off = entry.severity == "off"

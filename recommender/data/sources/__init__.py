@@ -16,13 +16,13 @@ import duckdb
 from recommender.columns import RAW
 from recommender.config.profile import Profile
 from recommender.config.source import Source
-from recommender.data.ingest.judgement import quoted
 from recommender.data.sources.macros import create_macros
 from recommender.data.sources.mapping import canonical_expression, missing_columns, origin_expression, outside_bounds
 from recommender.data.sources.readers import SAMPLE
-from recommender.data.sources.relations import RAW_ROW, RelationOpener, UnknownColumnError, one_line
+from recommender.data.sources.relations import RAW_ROW, RelationOpener, UnknownColumnError
 from recommender.data.sources.unparsable import UNPARSABLE, collect_unparsable, forget_readings
 from recommender.errors import SourceError
+from recommender.storage.duckdb_sql import one_line, quoted
 
 __all__ = ["UNPARSABLE", "collect_unparsable", "open_source", "out_of_range"]
 

@@ -11,7 +11,7 @@ from typing import IO, Any
 import fsspec  # type: ignore[import-untyped]
 
 from recommender.config.source import Format, Origin
-from recommender.errors import SourceError
+from recommender.errors import SourceError, first_line
 
 _MAGIC = re.compile(r"[*?\[]")
 _HIDDEN = (".", "_")
@@ -77,9 +77,9 @@ def reaching(path: str, where: str) -> Iterator[None]:
     try:
         yield
     except ImportError as error:
-        raise SourceError(f"cannot read {_shown(path)}: {_first_line(error)} ({where})") from None
+        raise SourceError(f"cannot read {_shown(path)}: {first_line(error)} ({where})") from None
     except (OSError, EOFError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else _first_line(error)
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else first_line(error)
         raise SourceError(f"cannot read {_shown(path)}: {reason} ({where})") from None
 
 
@@ -152,7 +152,3 @@ def _hidden(parts: Any) -> bool:
 def _shown(url: str) -> str:
     """Without a user and password, should a URL hold them."""
     return re.sub(r"://[^/@]*@", "://***@", url)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

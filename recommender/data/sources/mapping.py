@@ -5,13 +5,12 @@ from collections.abc import Mapping
 
 from recommender.columns import ITEM_ID, USER_ID
 from recommender.config.source import ColumnSource, Source
-from recommender.data.ingest.judgement import quoted
-from recommender.data.sources.readers import literal
+from recommender.data.times import EPOCH_UNITS
 from recommender.errors import SourceError
+from recommender.storage.duckdb_sql import literal, quoted
 
 _IDS = (USER_ID, ITEM_ID)
 _DUCKDB_TYPES = {"number": "float", "integer": "bigint"}
-_EPOCH_UNITS = {"seconds": 1, "milliseconds": 1_000, "microseconds": 1_000_000}
 _LATEST_EPOCH_SECONDS = 253_402_300_799  # year 9999: DuckDB's text form of later times is not a date
 _NUMBERS = re.compile(r"(U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?|FLOAT|DOUBLE|DECIMAL.*)$")
 _NAMES_ITS_ZONE = r":\d.*([zZ]|[+-]\d{1,2}(:?\d{2}){0,2}|[A-Za-z]+(/[A-Za-z_]+)*)\s*$"
@@ -114,7 +113,7 @@ def _time(column: ColumnSource, value: str, kind: str, where: str) -> str:
                 "`microseconds`, or a `format`"
             )
         return _iso(text, column.zone)
-    scale = _EPOCH_UNITS[column.unit]
+    scale = EPOCH_UNITS[column.unit]
     count = f"try_cast({value} as double)"
     latest = _LATEST_EPOCH_SECONDS * scale
     return (

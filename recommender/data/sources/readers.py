@@ -8,10 +8,10 @@ from typing import Any
 import duckdb
 
 from recommender.config.source import Format, Origin
-from recommender.data.ingest.judgement import quoted
 from recommender.data.sources.files import find_files
 from recommender.data.sources.staging import ReadableFile, stage
 from recommender.errors import SourceError
+from recommender.storage.duckdb_sql import literal, paths, quoted
 
 LINE = "line of the source"
 """Column with a JSON row's own text."""
@@ -183,7 +183,7 @@ def _jsonl(
     ).fetchall()
     if structure is None:
         raise SourceError(f"{files[0].name} holds no line that is a JSON object: write one object a line ({where})")
-    keys = _text_structure(json.loads(structure))
+    keys = text_structure(json.loads(structure))
     parts = [f"object.{quoted(key)} as {quoted(key)}" for key in keys]
     folders = f", * exclude ({line}, {quoted(FILE)}, object)" if hive else ""
     taken_apart = f"select *, from_json({line}, {literal(json.dumps(keys))}) as object from {good}"
@@ -196,15 +196,15 @@ def is_object(line: str) -> str:
     return f"(json_valid({line}) and ltrim({line}, ' ' || chr(9))[1] = '{{')"
 
 
-def _text_structure(structure: Any) -> Any:
+def text_structure(structure: Any) -> Any:
     """A JSON structure with text for every scalar, so that nothing is lost to a type guessed from a sample."""
     if isinstance(structure, list):
-        return [_text_structure(structure[0])]
+        return [text_structure(structure[0])]
     if not isinstance(structure, dict):
         return "VARCHAR"
     keys: dict[str, Any] = {}
     for key, value in structure.items():
-        keys.setdefault(key.lower(), (key, _text_structure(value)))
+        keys.setdefault(key.lower(), (key, text_structure(value)))
     return dict(keys.values()) if len(keys) <= _MOST_KEYS else "VARCHAR"
 
 
@@ -215,13 +215,8 @@ def _fresh_rejects(connection: duckdb.DuckDBPyConnection, table: str) -> str:
 
 
 def _names(files: list[ReadableFile]) -> str:
-    return f"[{', '.join(literal(str(file.path)) for file in files)}]"
+    return paths(file.path for file in files)
 
 
 def _hive(hive: bool) -> str:
     return ", hive_partitioning = true, hive_types_autocast = false" if hive else ""
-
-
-def literal(text: str) -> str:
-    """Text as SQL takes it."""
-    return "'" + text.replace("'", "''") + "'"

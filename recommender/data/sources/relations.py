@@ -2,25 +2,22 @@
 
 import difflib
 import json
-import re
 from collections.abc import Mapping
 from pathlib import Path
 
 import duckdb
 
-from recommender.config.source import Join, Origin
-from recommender.data.ingest.judgement import quoted
-from recommender.data.sources.mapping import key_text
+from recommender.config.source import Join, Origin, Source
+from recommender.data.sources.mapping import key_text, missing_columns
 from recommender.data.sources.readers import LINE, read_files
 from recommender.data.sources.sql_source import read_database
 from recommender.data.sources.unparsable import remember_readings
 from recommender.errors import SourceError
+from recommender.storage.duckdb_sql import one_line, quoted
 
 _DELIMITERS = (";", "\t", "|", ",", ":", " ")
 RAW_ROW = "row of the source"
 """Column with a row's own text as JSON."""
-
-
 _PLACE = "place in the source"
 
 
@@ -59,7 +56,8 @@ class RelationOpener:
         columns = self.types(f"select * from {name}_rows")
         line, raw, place = quoted(LINE), quoted(RAW_ROW), quoted(_PLACE)
         bare, row = (f" exclude ({line})", line) if LINE in columns else ("", "cast(to_json(own) as varchar)")
-        self._view(f"{name}_source", f"select *{bare} from {name}_rows", key, key)
+        nested = self._nested(origin, f"{name}_rows", columns)
+        self._view(f"{name}_source", f"select *{bare}{nested} from {name}_rows", key, key)
         # a join may give rows in any order; only events are used without regard to it
         ordered = bool(origin.joins) and name != "events"
         number = f", row_number() over () as {place}" if ordered else ""
@@ -75,7 +73,7 @@ class RelationOpener:
             joined = f"{joined} left join {side} on {conditions}"
             structs += f", {side}.{quoted(join.name)}"
         hidden, order = (f" exclude ({place})", f" order by own.{place}") if ordered else ("", "")
-        self._view(f"{name}_joined", f"select own.*{hidden}{structs} from {joined}{order}", f"{key}.joins", key)
+        self._view(f"{name}_joined", f"select own.*{hidden}{nested}{structs} from {joined}{order}", f"{key}.joins", key)
 
     def types(self, query: str) -> dict[str, str]:
         """The DuckDB type of each column of a query."""
@@ -116,6 +114,19 @@ class RelationOpener:
                 except duckdb.Error as error:
                     raise UnknownColumnError(f"profile {self.profile}, {key}: {one_line(error)}") from None
             raise SourceError(f"profile {self.profile}: {one_line(together)}") from None
+
+    def _nested(self, origin: Origin, rows: str, columns: Mapping[str, str]) -> str:
+        """Further columns for a select: the mapped ones that lie inside others, such as `user.id`."""
+        wanted = set(missing_columns(origin, columns).values()) if isinstance(origin, Source) else set()
+        paths = {name: ".".join(map(quoted, name.split("."))) for name in sorted(wanted) if "." in name}
+        return "".join(f", {path} as {quoted(name)}" for name, path in paths.items() if self._fits(path, rows))
+
+    def _fits(self, expression: str, relation: str) -> bool:
+        try:
+            self.types(f"select {expression} from {relation}")
+        except duckdb.Error:
+            return False
+        return True
 
     def _files(self, origin: Origin, name: str, key: str) -> str:
         where = f"{key}.path of profile {self.profile}"
@@ -163,14 +174,3 @@ class RelationOpener:
             self.types(f"select * from {name}")
         except duckdb.Error as error:
             raise SourceError(f"{what}: {one_line(error)} ({key} of profile {self.profile})") from None
-
-
-def one_line(error: Exception) -> str:
-    """What DuckDB says, without the values of rows that it may repeat."""
-    lines = [line.strip() for line in str(error).strip().splitlines() if line.strip()]
-    said = lines[0] if lines else type(error).__name__
-    if len(lines) > 1 and lines[1].startswith("Candidate bindings"):
-        said = f"{said} {lines[1]}"
-    if isinstance(error, duckdb.ConversionException | duckdb.OutOfRangeException):
-        return re.sub(r"\b\d[\d.:-]*\b", "…", re.sub(r"(['\"]).*\1", "'…'", said))
-    return re.sub(r"((?:string|Input:) )(['\"]).*\2", r"\1'…'", said)

@@ -13,8 +13,8 @@ import sqlalchemy as sa
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
 from recommender.config.source import Origin
-from recommender.data.ingest.judgement import quoted
-from recommender.errors import SourceError
+from recommender.errors import SourceError, first_line
+from recommender.storage.duckdb_sql import quoted
 
 _BATCH = 50_000
 _NATIVE = (bool, int, float, str, datetime, date)
@@ -146,5 +146,5 @@ def _select(batch: pa.Table) -> str:
 def _reason(error: SQLAlchemyError, url: sa.URL) -> str:
     """The driver's first line, without a password that it may repeat."""
     cause = getattr(error, "orig", None) or error
-    line = (str(cause).strip() or type(cause).__name__).splitlines()[0]
+    line = first_line(cause)
     return line.replace(str(url.password), "***") if url.password else line

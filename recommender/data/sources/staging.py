@@ -16,7 +16,7 @@ from typing import IO, Any
 
 import pyarrow as pa
 
-from recommender.config.source import Origin
+from recommender.config.source import COMPRESSIONS, Origin
 from recommender.data.sources.files import SourceFile, reaching
 from recommender.errors import SourceError
 
@@ -51,7 +51,7 @@ def stage(file: SourceFile, origin: Origin, folder: Path, where: str) -> Readabl
     """
     copy = folder.joinpath(*(_GLOB.sub("_", part) for part in file.inner.split("/")))
     is_text = file.format != "parquet"
-    packed = is_text and file.name.lower().endswith((".gz", ".zst"))
+    packed = is_text and file.name.lower().endswith(COMPRESSIONS)
     recoded = is_text and origin.encoding != "utf-8"
     path = file.local
     with reaching(file.name, where):

@@ -8,9 +8,9 @@ import duckdb
 
 from recommender.columns import RAW, REASON
 from recommender.config.source import Format
-from recommender.data.ingest.judgement import quoted
 from recommender.data.sources.readers import FILE, LINE, Reading, is_object
 from recommender.errors import SourceError
+from recommender.storage.duckdb_sql import literal, quoted
 
 UNPARSABLE = "unparsable"
 """Name suffix of the table that holds a source's unreadable rows."""
@@ -18,7 +18,6 @@ _OPEN_QUOTE = "UNQUOTED VALUE"
 _MAY_HIDE_ROWS = (_OPEN_QUOTE, "LINE SIZE OVER MAXIMUM")
 """Errors after which DuckDB's parallel reader may miss rows."""
 _READINGS = "source_readings"
-_BLANK = r"\s*"
 
 
 @dataclass(frozen=True)
@@ -146,8 +145,8 @@ def _refuse_hidden_rows(
 def _undecodable(reading: _Files) -> list[str]:
     """Lines that were left out because they are not UTF-8."""
     return [
-        f"""select '{path.replace("'", "''")}' as path, line, raw, 'not utf-8; is another `encoding` right?' as why
-            from read_json('{aside.replace("'", "''")}', format = 'newline_delimited',
+        f"""select {literal(path)} as path, line, raw, 'not utf-8; is another `encoding` right?' as why
+            from read_json({literal(aside)}, format = 'newline_delimited',
                            columns = {{line: 'bigint', raw: 'varchar'}})"""
         for path, aside in zip(reading.paths, reading.undecodable, strict=True)
         if aside is not None

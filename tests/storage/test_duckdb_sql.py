@@ -1,9 +1,29 @@
-"""What the engine says of a value that it can't take: the reason, never the value."""
+"""Statements put together from odd names and texts mean what they say; errors give the reason and no value of a row."""
+
+from pathlib import Path
 
 import duckdb
 import pytest
 
-from recommender.data.sources.relations import one_line
+from recommender.storage.duckdb_sql import column_types, count_rows, literal, one_line, paths, quoted
+
+
+@pytest.mark.parametrize("text", ["plain", "o'clock", 'say "hi"', "''", "a;b -- c", ""])
+def test_odd_names_and_texts_stay_themselves(text: str) -> None:
+    with duckdb.connect() as connection:
+        name = f"column {text}"
+        connection.execute(f"create table t as select {literal(text)} as {quoted(name)}")
+        assert connection.execute(f"select {quoted(name)} from t").fetchall() == [(text,)]
+        assert column_types(connection, "t") == {name: "VARCHAR"}
+        assert count_rows(connection, f"t where {quoted(name)} = {literal(text)}") == 1
+
+
+def test_files_with_quotes_in_their_names_are_read(tmp_path: Path) -> None:
+    files = [tmp_path / "it's.csv", tmp_path / "plain.csv"]
+    for file in files:
+        file.write_text("a\n1\n")
+    with duckdb.connect() as connection:
+        assert count_rows(connection, f"read_csv({paths(files)})") == 2
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ depends on other rows and is told by `twin_hash`.
 
 from recommender.columns import EVENT_TYPE, ITEM_ID, TS, USER_ID, WEIGHT
 from recommender.config.profile import Profile
+from recommender.storage.duckdb_sql import literal, quoted
 
 OLDEST_EVENT = "1990-01-01"
 """Earlier times are typing errors and unset clocks."""
@@ -13,6 +14,8 @@ LATEST_EVENT = "2100-01-01"
 """Times from here on are typing errors too: no night will ever take them in."""
 LONGEST_ID = 256
 """Characters; longer ids come from a shifted column, and PostgreSQL can't index them."""
+PLAUSIBLE_AGES = (10, 95)
+"""Years; others are what people type who don't want to say. `check` and `init` advise these bounds."""
 
 DUPLICATE = "duplicate"
 UNKNOWN_ITEM, UNKNOWN_USER = "unknown item", "unknown user"
@@ -57,7 +60,7 @@ def event_reason(profile: Profile) -> str:
 def event_columns(profile: Profile) -> list[str]:
     """Select expressions for the columns of an event in the lake, over view `events`, `raw` not among them."""
     mapped = profile.events.columns
-    event_type = EVENT_TYPE if EVENT_TYPE in mapped else f"'{profile.words.event.replace(chr(39), chr(39) * 2)}'"
+    event_type = EVENT_TYPE if EVENT_TYPE in mapped else literal(profile.words.event)
     weight = f"coalesce({WEIGHT}, 1)" if WEIGHT in mapped else "1"
     fixed = (USER_ID, ITEM_ID, TS, EVENT_TYPE, WEIGHT)
     own = [quoted(name) for name in mapped if name not in fixed]
@@ -67,8 +70,3 @@ def event_columns(profile: Profile) -> list[str]:
 def twin_hash() -> str:
     """Equal for duplicates: the same user, item, time and type; others rarely share it."""
     return f"hash({USER_ID}, {ITEM_ID}, {TS}, {EVENT_TYPE})"
-
-
-def quoted(name: str) -> str:
-    """A column's name as SQL takes it."""
-    return '"' + name.replace('"', '""') + '"'
