@@ -1,12 +1,25 @@
 """The base of everything a profile may say."""
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+import difflib
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 
 class Section(BaseModel):
     """Base of every section: immutable, and a misspelt key is an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _near_keys(cls, given: Any) -> Any:
+        """Say what a misspelt key may be; one that is like no other is left to `extra`."""
+        for key in given if isinstance(given, dict) else ():
+            near = difflib.get_close_matches(str(key), cls.model_fields, n=1)
+            if near and key not in cls.model_fields:
+                raise ValueError(f"no key is called {key!r}; did you mean {near[0]!r}?")
+        return given
 
 
 def first_problem(error: ValidationError, whole: str = "") -> str:

@@ -116,12 +116,23 @@ def home_folder() -> Path:
 
 
 def select(settings: Settings) -> None:
-    """Remember this profile and data as the home's default for later commands."""
-    settings.home.mkdir(parents=True, exist_ok=True)
+    """Remember this profile and data as the home's default for later commands.
+
+    Raises
+    ------
+    ConfigError
+        The home can't be written.
+    """
     target = settings.home / "selected.json"
     temporary = target.with_suffix(f".{os.getpid()}.tmp")
-    temporary.write_text(json.dumps({"profile": str(settings.profile_path), "data": str(settings.data)}))
-    temporary.replace(target)
+    try:
+        settings.home.mkdir(parents=True, exist_ok=True)
+        temporary.write_text(json.dumps({"profile": str(settings.profile_path), "data": str(settings.data)}))
+        temporary.replace(target)
+    except OSError as error:
+        raise ConfigError(
+            f"cannot write in {settings.home}: {error.strerror}; set RECOMMENDER_HOME to a folder that you may write"
+        ) from error
 
 
 def parse_ds(text: str) -> date:

@@ -44,7 +44,8 @@ def test_the_selection_is_remembered_and_an_argument_beats_it(home: Path, tmp_pa
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ("training: {sed: 5}", "training.sed"),
+        ("training: {sed: 5}", "training: no key is called 'sed'; did you mean 'seed'?"),
+        ("training: {colour: 5}", "training.colour"),
         ("model: {dimension: 1}", "model.dimension"),
         ("name: Shop!", "name: String should match"),
         ("events: {path: events.csv, columns: {user_id: u, item_id: i}}", "events.columns lacks ts"),
@@ -64,6 +65,13 @@ def test_a_wrong_profile_is_one_line_that_names_the_key(
     assert message in str(caught.value)
     assert str(profile) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_home_that_cannot_be_written_is_refused(home: Path, tmp_path: Path, profile: Path, monkeypatch) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("RECOMMENDER_HOME", str(tmp_path / "file" / "home"))
+    with pytest.raises(ConfigError, match="cannot write in .*file/home: Not a directory; set RECOMMENDER_HOME"):
+        select(load_settings(str(profile), tmp_path))
 
 
 def test_what_is_missing_is_named(home: Path, tmp_path: Path, profile: Path) -> None:

@@ -156,6 +156,45 @@ def test_a_code_gives_way_to_its_text(home: Path, tmp_path: Path) -> None:
     assert (creator.missing, creator.distinct) == (0, 30)
 
 
+def test_json_values_inside_others_and_lines_that_are_no_objects(home: Path, tmp_path: Path) -> None:
+    views = [
+        json.dumps({"user": {"id": n % 20}, "item": n * 7 % 30, "at": 1_672_531_200_000 + n * 86_400_000})
+        for n in range(ROWS)
+    ]
+    titles = [json.dumps({"id": n, "title": f"Thing {n}", "meta": {"studio": "ABC"[n % 3]}}) for n in range(30)]
+    write(
+        tmp_path / "data",
+        views_dot_jsonl="\n".join([*views, "no json", "[1]"]),
+        items_dot_jsonl="\n".join(titles),
+        list_dot_json="[1, 2]",
+    )
+    found, content = drafted(tmp_path / "data")
+    assert content["events"]["columns"] == {
+        "user_id": "user.id",
+        "item_id": "item",
+        "ts": {"column": "at", "unit": "milliseconds"},
+    }
+    assert content["items"]["columns"]["creator"] == "meta.studio"
+    assert ("list.json", "not read", "no JSON object a line") in found.found
+    report = checked(found, tmp_path)
+    assert (report.problems, report.table("events").rejected) == ([], {"unparsable": 2})
+
+
+def test_a_shop_of_another_language_with_decimal_commas(home: Path, tmp_path: Path) -> None:
+    write(
+        tmp_path / "data",
+        bestellungen_dot_csv=lines("Bestellnr;Kunde;Artikelnr;Zeitpunkt", "{n};K{user};S{item};{d:%d.%m.%Y} 10:00"),
+        artikel_dot_csv=lines("Artikelnr;Bezeichnung;Stückpreis", "S{n};Ding {n};{n},50", 30),
+    )
+    found, content = drafted(tmp_path / "data")
+    assert content["events"]["columns"]["user_id"] == "Kunde"
+    assert content["events"]["columns"]["item_id"] == "Artikelnr"
+    price = content["items"]["columns"]["stuckpreis"]
+    assert price == {"sql": "replace(Stückpreis, ',', '.')", "type": "number"}
+    report = checked(found, tmp_path)
+    assert (report.problems, report.table("items").column("stuckpreis").missing) == ([], 0)
+
+
 def test_tables_of_another_origin_meet_by_text(home: Path, tmp_path: Path) -> None:
     write(
         tmp_path / "data",

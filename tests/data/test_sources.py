@@ -172,6 +172,16 @@ def test_json_lines_keep_bad_lines_and_reach_nested_values(connection, tmp_path:
     ]
 
 
+def test_a_column_may_lie_inside_another(connection, tmp_path: Path) -> None:
+    row = {"who": {"id": 7, "name": {"last": "Day"}}, "what": "lamp", "when": "2020-01-01"}
+    (tmp_path / "e.jsonl").write_text(json.dumps(row))
+    columns = {"user_id": {"column": "who.id"}, "extra": {"column": "who.name.last"}}
+    open_source(connection, profile("e.jsonl", columns), "events", tmp_path)
+    assert connection.execute("select user_id, extra, raw from events").fetchall() == [("7", "Day", json.dumps(row))]
+    with pytest.raises(SourceError, match=r"no column 'who\.nam'"):
+        open_source(connection, profile("e.jsonl", {"extra": {"column": "who.nam"}}), "events", tmp_path)
+
+
 def test_json_keys_of_late_rows_are_found(connection, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr("recommender.data.sources.SAMPLE", 1)
     row = {"who": "ann", "what": "lamp", "when": "2020-01-01"}

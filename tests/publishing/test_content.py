@@ -1,7 +1,9 @@
 """What a publication says of itself."""
 
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from recommender.config.profile import Publish
@@ -10,12 +12,34 @@ from recommender.publishing.content import build_content
 from tests.models.worlds import checkerboard
 
 
+def tables(model: Popularity, folder: Path) -> tuple[Path, Path]:
+    """The lake's users and items of a model's world."""
+    users, items = folder / "users.parquet", folder / "items.parquet"
+    pd.DataFrame({"user_id": model.dataset.user_ids}).to_parquet(users)
+    pd.DataFrame({"item_id": model.dataset.item_ids}).to_parquet(items)
+    return users, items
+
+
 def test_lists_that_are_the_same_for_everybody_are_not_called_personal(tmp_path: Path) -> None:
     model = Popularity()
     model.attach(checkerboard())
-    users, items = tmp_path / "users.parquet", tmp_path / "items.parquet"
-    pd.DataFrame({"user_id": model.dataset.user_ids}).to_parquet(users)
-    pd.DataFrame({"item_id": model.dataset.item_ids}).to_parquet(items)
-    content = build_content(model, users, items, Publish(top_k=3))
+    content = build_content(model, *tables(model, tmp_path), Publish(top_k=3))
     assert {lists.source for lists in content.lists} == {"popular"}
     assert content.users == len(model.dataset.active_users)
+
+
+def test_who_has_chosen_every_item_gets_the_list_for_unknown_users(tmp_path: Path) -> None:
+    world = checkerboard()
+    items = len(world.item_ids)
+    everything = {
+        "user": np.append(world.user, np.zeros(items)).astype(np.int32),
+        "item": np.append(world.item, np.arange(items)).astype(np.int32),
+        "ts": np.append(world.ts, np.full(items, world.ts.max())),
+        "weight": np.ones(len(world.user) + items, np.float32),
+    }
+    model = Popularity()
+    model.attach(replace(world, **everything))
+    content = build_content(model, *tables(model, tmp_path), Publish(top_k=3))
+    (lists,) = content.lists
+    assert set(model.dataset.user_ids) - set(lists.user_ids) == {model.dataset.user_ids[0]}
+    assert (lists.top.items[:, 0] >= 0).all()

@@ -37,3 +37,11 @@ def test_a_killed_server_is_started_again_and_has_lost_nothing(folder: Path) -> 
     psutil.wait_procs(children, timeout=10)  # they notice and go
     with psycopg.connect(embedded.url(embedded.start(folder))) as connection:
         assert connection.execute("select n from kept").fetchone() == (1,)
+
+
+def test_a_start_that_was_killed_before_the_databases_were_made_is_made_good(folder: Path) -> None:
+    socket = embedded.start(folder)
+    with psycopg.connect(host=socket, user="postgres", dbname="postgres", autocommit=True) as connection:
+        connection.execute("drop database recommender")
+    with psycopg.connect(embedded.url(embedded.start(folder))) as connection:
+        assert connection.execute("select 1").fetchone() == (1,)

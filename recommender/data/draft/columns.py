@@ -25,7 +25,9 @@ _DECIMAL_COMMA = re.compile(r"[+-]?\d+(,\d+)?")
 TIME_NAME = re.compile(
     r"time|date|stamp|^ts$|(?:^|_)at$|when|unix|epoch|registered|created|signup|joined|^on$", re.IGNORECASE
 )
-ID_NAME = re.compile(r"(?:^|_|(?<=[a-z]))(?:id|uid|uuid|guid|key|code|sku|isbn|asin|mbid|mid|nr|nummer)$", re.IGNORECASE)
+ID_NAME = re.compile(
+    r"(?:^|_|(?<=[a-z]))(?:id|uid|uuid|guid|key|code|sku|isbn|asin|mbid|mid|nr|nummer)$", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True)

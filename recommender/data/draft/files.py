@@ -127,7 +127,9 @@ def _layout(connection: duckdb.DuckDBPyConnection, file: Path) -> Layout | str:
             return Layout("parquet", _names(connection, f"read_parquet({literal(str(file))})"))
         if ending in (".jsonl", ".ndjson", ".json"):
             structure = structure_of(connection, file)
-            return Layout("jsonl", value_names(structure), structure=structure) if structure else "no JSON object a line"
+            if structure is None:
+                return "no JSON object a line"
+            return Layout("jsonl", value_names(structure), structure=structure)
         if ending in _TEXT_ENDINGS:
             return _text_layout(connection, file)
     except (duckdb.Error, OSError) as error:

@@ -35,7 +35,7 @@ _NAMES: dict[str, tuple[tuple[str, str], ...]] = {
     ),
     "items": (
         (TITLE, r"title|^name$|_name$|headline|^label$|bezeichnung|^titel|nombre|^nom$"),
-        (CREATOR, r"artist|author|creator|director|maker|brand|band|publisher|writer|developer|studio|marke|hersteller"),
+        (CREATOR, r"artist|author|creator|director|maker|brand|band|publisher|writer|developer|studio|^marke$"),
         (CATEGORY, r"genre|categor|kategor|^kind$|^type$|topic|section|subject|^tags?$"),
         (YEAR, r"year|release|publish|^made$|date"),
         (DURATION, r"duration|length|runtime"),
