@@ -77,6 +77,8 @@ def _world(lake: Lake) -> pd.DataFrame:
             "ts": (start + pd.to_timedelta(rng.integers(250 * 86_400, size=EVENTS), unit="s")).astype("datetime64[us]"),
             "event_type": "event",
             "weight": np.float32(1),
+            "landed": LAST,
+            "removed": False,
         }
     )
     lake.write("events", LAST, events)

@@ -11,6 +11,7 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
+import yaml
 from pydantic import ValidationError
 
 from recommender.config.profile import Profile
@@ -177,7 +178,10 @@ def _environment_overrides() -> dict[str, Any]:
             node = overrides
             for section in sections:
                 node = node.setdefault(section, {})
-            node[key] = load_yaml(text)
+            try:
+                node[key] = load_yaml(text)
+            except yaml.YAMLError:
+                raise ConfigError(f"{variable} is not a YAML value: {text!r}") from None
     return overrides
 
 
@@ -188,7 +192,10 @@ def _parse_profile(path: Path, overrides: dict[str, Any]) -> Profile:
     try:
         return Profile.model_validate(_merged(content, overrides))
     except ValidationError as error:
-        raise ConfigError(f"{path}: {first_problem(error, 'profile')}") from None
+        first = error.errors()[0]["loc"]
+        variable = OVERRIDE_PREFIX + "__".join(str(part).upper() for part in first)
+        where = variable if variable in os.environ else path
+        raise ConfigError(f"{where}: {first_problem(error, 'profile')}") from None
 
 
 def _merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:

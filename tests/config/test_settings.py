@@ -140,3 +140,14 @@ def test_a_look_up_needs_no_data_and_a_named_profile_finds_the_data_it_ran_on(
     assert load_settings(str(profile), reads_sources=False).profile.name == "shop"
     select(load_settings(str(profile), tmp_path))
     assert load_settings(str(profile)).data == tmp_path
+
+
+@pytest.mark.parametrize(
+    ("text", "message"), [("much", "RECOMMENDER__TRAINING__SEED: training.seed"), ("[", "not a YAML")]
+)
+def test_a_wrong_variable_is_named(
+    home: Path, tmp_path: Path, profile: Path, monkeypatch, text: str, message: str
+) -> None:
+    monkeypatch.setenv("RECOMMENDER__TRAINING__SEED", text)
+    with pytest.raises(ConfigError, match=message.replace("[", r"\[")):
+        load_settings(str(profile), tmp_path)

@@ -170,15 +170,13 @@ def _counts(connection: duckdb.DuckDBPyConnection, lake: Lake, window: Window) -
     counts["rejected"] = count_rows(connection, "rejected_events")
     counts["undatable"] = count_rows(connection, f"rejected_events where {REASON} = 'unreadable {TS}'")
     if not window.bootstrap:
-        counts["late"] = count_rows(connection, f"kept_events where not {REMOVED} and {TS} < date '{window.first}'")
-        counts["removed"] = count_rows(connection, f"kept_events where {REMOVED}")
+        new, gone = f"(select * from kept_events where not {REMOVED})", f"(select * from kept_events where {REMOVED})"
+        key = ", ".join(EVENT_KEY)
+        late = f"{new} anti join {gone} using ({key}) where {TS} < date '{window.first}'"
+        counts["late"] = count_rows(connection, late)
+        counts["removed"] = count_rows(connection, gone)
         if counts["removed"]:
-            key = ", ".join(EVENT_KEY)
-            counts["corrected"] = count_rows(
-                connection,
-                f"(select * from kept_events where {REMOVED}) "
-                f"semi join (select * from kept_events where not {REMOVED}) using ({key})",
-            )
+            counts["corrected"] = count_rows(connection, f"{gone} semi join {new} using ({key})")
             counts["known"] = count_rows(connection, known_events(lake, without=window.ds))
     return counts
 

@@ -26,7 +26,7 @@ class IngestResult:
     filled_nights: int = 0
     """Earlier nights that had not landed and came in now."""
     late: int = 0
-    """Events of days that were over already, corrected ones among them."""
+    """Events of days that were over already, corrected ones not among them."""
     corrected: int = 0
     """Events that the source now tells otherwise."""
     removed: int = 0
