@@ -22,10 +22,12 @@ def known_events(lake: Lake, known: date = date.max, *, without: date | None = N
     NotReadyError
         The lake holds no events up to that night.
     """
-    files = lake.files("events", known)
-    nights = [night for night in lake.nights("events") if night <= known]
-    if not files or not nights:
+    files, landed_nights = lake.files("events", known), lake.nights("events")
+    nights = [night for night in landed_nights if night <= known]
+    if not landed_nights:
         raise NotReadyError("the lake holds no events: run `recommender run ingest --ds …` first")
+    if not nights:
+        raise NotReadyError(f"the lake begins with night {landed_nights[0]}: no earlier night can be built on it")
     landed = f"{LANDED} <= date '{known}'" + (f" and {LANDED} <> date '{without}'" if without else "")
     changes = f"(select * from {parquet(files)} where {landed})"
     if not any(lake.facts("events", night).get(REMOVED) for night in nights if night != without):

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from recommender.config.settings import Settings
 from recommender.data.events import known_events
 from recommender.data.ingest import IngestResult, ingest
-from recommender.errors import DataQualityError, SourceError
+from recommender.errors import DataQualityError, NotReadyError, SourceError
 from recommender.storage.lake import Lake
 from tests.data.shop import FIRST, PROFILE, write_shop
 
@@ -140,6 +140,12 @@ def test_an_older_night_run_again_changes_nothing_and_takes_what_newer_ones_lack
         pd.testing.assert_frame_equal(Lake(shop.lake).read("events", ds), rows)
     night(folder, SECOND, ANN + NEXT)
     assert len(known(shop)) == 2
+
+
+def test_a_night_before_the_first_one_is_told_where_the_lake_begins(folder: Path) -> None:
+    night(folder, FIRST, ANN)
+    with pytest.raises(NotReadyError, match=f"the lake begins with night {FIRST}"):
+        known(deliver(folder, ANN), FIRST - timedelta(days=1))
 
 
 def test_many_partitions_are_merged_and_every_night_still_knows_what_it_knew(folder: Path) -> None:
