@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
@@ -117,10 +118,9 @@ def _column(values: Sequence[Any]) -> pa.Array:
         lists = [None if value is None else [None if one is None else str(one) for one in value] for value in values]
         return pa.array(lists, pa.list_(pa.string()))
     if isinstance(some, _NATIVE):
-        try:
+        # numbers too large for 64 bits, or values of several types, are text
+        with suppress(pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
             return pa.array(values)
-        except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
-            pass  # too large for 64 bits, or of several types
     return pa.array([_text(value) for value in values], pa.string())
 
 
