@@ -5,6 +5,7 @@
 SHELL := /bin/bash
 BIN := .venv/bin
 READY := .venv/.ready
+SPARK := .venv/.spark
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-slow lint up down bench clean
@@ -21,10 +22,10 @@ up: $(READY) ## start Airflow's UI and PostgreSQL in the background
 down: $(READY) ## stop both
 	@$(BIN)/python -m recommender.local.down
 
-test: $(READY) ## run the tests (ARGS= goes to pytest)
+test: $(READY) $(SPARK) ## run the tests (ARGS= goes to pytest)
 	@$(BIN)/python -m pytest -m "not slow" $(ARGS)
 
-test-slow: $(READY) ## run the tests that take minutes
+test-slow: $(READY) $(SPARK) ## run the tests that take minutes
 	@$(BIN)/python -m pytest -m slow $(ARGS)
 
 lint: $(READY) ## check style and types
@@ -44,4 +45,10 @@ setup: $(READY)
 
 $(READY): requirements.lock pyproject.toml
 	@scripts/setup $(PYTHON)
+	@touch $@
+
+# half a gigabyte that only tests and clusters need, and only where there is Java to run it
+$(SPARK): requirements-spark.lock $(READY)
+	@if command -v java >/dev/null; then \
+		echo "adding PySpark to .venv for the tests (once) …"; $(BIN)/python -m pip install -qq --disable-pip-version-check -r requirements-spark.lock; fi
 	@touch $@

@@ -22,7 +22,6 @@ from recommender.data.events import known_events
 from recommender.data.quality import CheckResult, validate_partition
 from recommender.data.split import snapshot_nights
 from recommender.errors import DataQualityError, NotReadyError, RecommenderError, first_line
-from recommender.features.definitions import Entity, declared_features
 from recommender.progress import Progress, quiet
 from recommender.storage import quality_results
 from recommender.storage.artifacts import file_sha256
@@ -71,29 +70,27 @@ def features(settings: Settings, ds: date, progress: Progress = quiet) -> StageR
     """Build the night's feature snapshots and the past ones training needs; hand them to Feast."""
 
     def work() -> StageResult:
-        from recommender.features.snapshots import build_snapshots, snapshot_table
+        from recommender.features.definitions import feature_tables, table_of
+        from recommender.features.expectations import declared_expectations
+        from recommender.features.snapshots import build_snapshots, outdated
 
         lake, profile = Lake(settings.lake), settings.profile
+        tables = feature_tables(profile)
         wanted = snapshot_nights(profile, ds, _first_event(lake, ds))
-        built: dict[str, int] = {}
-        rows: dict[str, int] = {}
-        entities: tuple[Entity, ...] = ("user", "item")
-        for entity in entities:
-            names = [feature.name for feature in declared_features(profile, entity)]
-            todo = [
-                night for night in wanted if night == ds or not lake.has_columns(snapshot_table(entity), night, names)
-            ]
-            progress(f"{entity} features of {len(todo)} nights")
-            build_snapshots(lake, profile, entity, todo, known=ds)
-            _keep_checks(settings, ds, validate_partition(snapshot_table(entity), lake, ds, settings))
-            built[entity], rows[entity] = len(todo), pq.read_metadata(lake.path(snapshot_table(entity), ds)).num_rows
+        todo = {name: sorted({ds, *outdated(lake, table, wanted)}) for name, table in tables.items()}
+        build_snapshots(lake, profile, todo, known=ds, progress=progress)
+        for name, table in tables.items():
+            declared = declared_expectations(table, ds)
+            _keep_checks(settings, ds, validate_partition(name, lake, ds, settings, declared))
+        rows = {name: pq.read_metadata(lake.path(name, ds)).num_rows for name in tables}
         progress("Feast: apply and materialize")
         from recommender.features.store import apply, feature_store, materialize
 
         store = feature_store(settings, libpq_url(settings))
         apply(store, profile, settings.lake)
         materialize(store, ds)
-        counts = f"{rows['user']:,} users and {rows['item']:,} items"
+        built = {name: len(nights) for name, nights in todo.items()}
+        counts = f"{rows[table_of('user')]:,} users and {rows[table_of('item')]:,} items"
         summary = f"{counts}, {max(built.values())} snapshots built, online store materialized"
         return StageResult("features", ds, summary, {"rows": rows, "snapshots": built})
 

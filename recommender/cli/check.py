@@ -10,12 +10,20 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from recommender.cli.console import DataOption, ProfileOption, app, expected_failures, out, print_table, progress
+from recommender.cli.console import (
+    DataOption,
+    ProfileOption,
+    app,
+    expected_failures,
+    out,
+    print_table,
+    progress,
+    sparkline,
+)
 from recommender.config.settings import Settings, load_settings, parse_ds
 from recommender.data.check.report import ColumnFigures, EventFigures, Report, Spread, TableFigures
 from recommender.errors import RecommenderError
 
-_BARS = "▁▂▃▄▅▆▇█"
 _WIDEST_PLOT = 100
 _SHARE_BAR = 5
 _TOP_WIDTH = 34
@@ -52,13 +60,19 @@ def check(
 
 
 def _feature_problems(settings: Settings) -> list[str]:
-    """Features that the profile names and its tables don't have."""
-    from recommender.features.definitions import declared_features
+    """Features that the profile names and its tables don't have, and what pair features lack."""
+    from recommender.features.definitions import declared_features, feature_tables
+    from recommender.features.measures import MEASURES
 
     found = []
-    for entity in ("user", "item"):
+    for subject in MEASURES:
         try:
-            declared_features(settings.profile, entity)
+            declared_features(settings.profile, subject)
+        except RecommenderError as error:
+            found.append(str(error))
+    if not found:
+        try:
+            feature_tables(settings.profile)
         except RecommenderError as error:
             found.append(str(error))
     return found
@@ -174,7 +188,7 @@ def _print_plot(events: EventFigures) -> None:
     step = -(-((last - first).days + 1) // width)
     buckets = plot_buckets(events, step)
     peak = max(buckets)
-    line = "".join(" " if count == 0 else _BARS[min(7, int(count / peak * 8))] for count in buckets)
+    line = sparkline(buckets)
     out.print(f"\nevents a day, up to {peak / step:,.0f}; each column is {step} day{'s' if step > 1 else ''}")
     out.print(Text(line), no_wrap=True)
     out.print(f"{first} {str(last).rjust(len(line) - 11)}", highlight=False)

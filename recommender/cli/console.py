@@ -1,7 +1,7 @@
 """What every command shares: the application, its options, how it prints and how it fails."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime
 from functools import wraps
 from pathlib import Path
@@ -33,6 +33,7 @@ ProfileOption = Annotated[
     typer.Option("--profile", help="A shipped profile's name, or a YAML file. Default: the one used last here."),
 ]
 DataOption = Annotated[Path | None, typer.Option("--data", help="The folder of the profile's source files.")]
+_BARS = "▁▂▃▄▅▆▇█"
 K = Annotated[int, typer.Option("-k", min=1, max=1000, help="How many rows.")]
 
 
@@ -83,3 +84,9 @@ def print_table(title: str, columns: tuple[str, ...], rows: list[tuple[Any, ...]
     for row in rows:
         table.add_row(*("–" if value is None else str(value).replace("[", "\\[") for value in row))
     out.print(table)
+
+
+def sparkline(counts: Sequence[float]) -> str:
+    """A bar a count, as high as its part of the largest; a blank for 0."""
+    peak = max(counts, default=0)
+    return "".join(" " if count == 0 else _BARS[min(7, int(count / peak * 8))] for count in counts)

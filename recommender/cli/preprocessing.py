@@ -11,11 +11,12 @@ from recommender.errors import NotReadyError
 
 if TYPE_CHECKING:
     from recommender.config.settings import Settings
-    from recommender.features.encoding import CategoricalColumn, NumericColumn
+    from recommender.features.fitted_columns import CategoricalColumn, MultiCategoryColumn, NumericColumn, VectorColumn
     from recommender.storage.registry import ModelVersion
 
 NUMBERS = ("of", "feature", "missing", "filled with", "skewness", "log", "capped to", "beyond", "scale")
-CATEGORIES = ("of", "feature", "missing", "named", "other", "most frequent")
+CATEGORIES = ("of", "feature", "missing", "named", "other", "a row", "most frequent")
+VECTORS = ("of", "feature", "missing", "filled with", "numbers")
 SHOWN_CATEGORIES = 3
 WITHHELD = "personal, withheld"
 
@@ -31,29 +32,32 @@ def preprocessing(
     """Show how a model's features are prepared, with every statistic fitted on its training rows."""
     settings = world_of(profile)
     from recommender.config.profile import personal_columns
-    from recommender.features.definitions import Entity
     from recommender.features.encoding import load_encoder
+    from recommender.features.measures import Entity
     from recommender.storage.artifacts import verify
 
     version = _version(settings, model_version)
     folder, checksum = version.served
     verify(folder, checksum)
     entities: tuple[Entity, ...] = ("user", "item")
-    numeric, categorical, rows = [], [], 0
+    numeric, vectors, categorical, rows = [], [], [], 0
     for entity in entities:
         encoder = load_encoder(entity, folder)
         rows = encoder.rows
         withheld = personal_columns(settings.profile, f"{entity}_features")
         if entity == "user":  # and what the profile has dropped since: it no longer says that it isn't personal
             known = settings.profile.users.columns if settings.profile.users is not None else {}
-            withheld |= {column.name for column in encoder.categorical} - set(known)
+            withheld |= {column.name for column in encoder.of_categories} - set(known)
         numeric += [_numeric_row(entity, column, column.name in withheld) for column in encoder.numeric]
+        vectors += [_vector_row(entity, vector) for vector in encoder.vectors]
         categorical += [
-            _categorical_row(entity, column, rows, column.name in withheld) for column in encoder.categorical
+            _categorical_row(entity, category, rows, category.name in withheld) for category in encoder.of_categories
         ]
     out.print(f"{version.model_version}, {_rows(folder, rows)}", highlight=False, soft_wrap=True)
     print_table("numbers", NUMBERS, numeric)
     print_table("categories", CATEGORIES, categorical)
+    if vectors:
+        print_table("vectors", VECTORS, vectors)
 
 
 def _version(settings: "Settings", model_version: str | None) -> "ModelVersion":
@@ -101,7 +105,13 @@ def _short(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
-def _categorical_row(entity: str, column: "CategoricalColumn", rows: int, personal: bool) -> tuple[Any, ...]:
+def _vector_row(entity: str, column: "VectorColumn") -> tuple[Any, ...]:
+    return entity, column.name, f"{column.missing_share:.1%}", "0", f"{column.width}, as they are"
+
+
+def _categorical_row(
+    entity: str, column: "CategoricalColumn | MultiCategoryColumn", rows: int, personal: bool
+) -> tuple[Any, ...]:
     vocabulary = column.vocabulary
     frequent = ", ".join(
         f"{value} {count / rows:.1%}"
@@ -113,5 +123,6 @@ def _categorical_row(entity: str, column: "CategoricalColumn", rows: int, person
         f"{vocabulary.missing_share:.1%}",
         f"{len(vocabulary.values):,}",
         f"{vocabulary.other_share:.1%}",
+        "1" if column.inputs.columns == 1 else f"first {column.inputs.columns}",
         WITHHELD if personal else frequent,
     )

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from recommender.columns import AGE, AGE_BAND, CATEGORY, CREATOR, ITEM_ID, TITLE, TS, USER_ID
+from recommender.config.features import Features
 from recommender.config.preprocessing import Preprocessing
 from recommender.config.section import Section
 from recommender.config.source import EventSource, Source
@@ -83,48 +84,18 @@ class Names(Section):
 
 
 class Engine(Section):
-    """What the database engine that reads and writes files may use."""
+    """What computes on tables, and what it may use of this machine."""
 
+    kind: Literal["duckdb", "spark"] = "duckdb"
+    """What feature snapshots and Feast's point-in-time joins run on; all else runs on DuckDB."""
     memory_gb: Annotated[float, Field(gt=0)] = 2.0
-    """Past this it spills to disk."""
+    """Past this DuckDB spills to disk; also the memory of Spark's driver, which in local mode is all of Spark."""
     threads: Annotated[int, Field(gt=0)] | None = None
     """All cores when null."""
-
-
-class Features(Section):
-    """Which features exist. The order here is the order everywhere else."""
-
-    windows_days: tuple[Annotated[int, Field(gt=0)], ...] = (7, 30, 90)
-    """Windows that error messages suggest; a feature may name any other."""
-    snapshot_every_days: Annotated[int, Field(gt=0)] = 7
-    """Distance of the past snapshots that training rows are joined to."""
-    user: tuple[str, ...] = (
-        "events_7d",
-        "events_30d",
-        "events_90d",
-        "events_total",
-        "active_days_90d",
-        "creators_total",
-        "categories_total",
-        "days_since_last_event",
-        "tenure_days",
-    )
-    """Measures (`events_30d`, `active_days_90d`, `events_total`, `creators_total`, `categories_total`,
-    `days_since_last_event`, `tenure_days`) and columns of the users table."""
-    item: tuple[str, ...] = (
-        "events_7d",
-        "events_30d",
-        "events_90d",
-        "events_total",
-        "users_total",
-        "days_since_last_event",
-        "days_since_first_event",
-        "creator_events_90d",
-        "creator",
-        "category",
-    )
-    """Measures (`events_30d`, `events_total`, `users_total`, `days_since_last_event`, `days_since_first_event`,
-    `creator_events_90d`) and columns of the items table."""
+    spark_master: Annotated[str, Field(pattern=r"^(local(\[.+\])?|yarn|(spark|k8s)://.+)$")] | None = None
+    """`spark://host:7077`, `yarn`, `k8s://https://host:6443`; null: Spark's local mode, with `threads`."""
+    spark: dict[Annotated[str, Field(pattern=r"^spark\.")], str | bool | int | float] = Field(default_factory=dict)
+    """Any setting of Spark, such as `spark.executor.memory: 8g`; it goes before what is said above."""
 
 
 class TwoTower(Section):
@@ -276,6 +247,8 @@ def personal_columns(profile: Profile, table: str) -> set[str]:
     `personal: true`. Snapshots of features follow the table whose attributes they repeat.
     """
     described = {"user_features": "users", "item_features": "items"}.get(table, table)
+    if table.endswith("_category_affinity"):  # its rows are of groups of users
+        described = "users"
     source: Source | None = getattr(profile, described) if described in ("events", "users", "items") else None
     columns = source.columns if source is not None else {}
     personal = {USER_ID} | {

@@ -4,6 +4,7 @@ A `Dataset` is immutable. Row `u` of `user_features` belongs to `user_ids[u]`, r
 `item_ids[i]`; events are sorted by user, then time, so that a user's history is one slice.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
@@ -42,6 +43,10 @@ class Dataset:
     """(users, features) the declared columns, in the declared order; missing is NaN or None."""
     item_features: pd.DataFrame
     """(items, features) likewise."""
+    feature_versions: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """By entity and feature: which definition the values were made by. Empty where nobody knows."""
+    affinity_keys: Mapping[str, npt.NDArray[np.object_]] = field(default_factory=dict)
+    """What affinities are looked up by: (users,) for each segment, (items,) the first `category`; None is missing."""
 
     @property
     def until(self) -> int:
@@ -89,6 +94,8 @@ class TrainingRows:
     """(rows, user features)"""
     item_features: pd.DataFrame
     """(rows, item features) of the row's own item."""
+    pair_features: pd.DataFrame = field(default_factory=pd.DataFrame)
+    """(rows, pair features) of the row's user and item together; no columns where none is declared."""
     outside: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
     """Positions of the training window's events that the k-core leaves out."""
 

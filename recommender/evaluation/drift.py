@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from scipy.stats import chi2
 
@@ -36,6 +37,8 @@ _COMMON_ROWS = 10
 """Rows of both tables that make a category common: five expected in each (Cochran, 1954)."""
 _SEED = 17
 _MISSING, _OTHER = "(missing)", "(other)"
+_BY_NAME = ("categorical", "categories")
+"""Kinds compared as categories, the others as numbers."""
 
 
 @dataclass(frozen=True)
@@ -70,21 +73,28 @@ def feature_drift(
 ) -> DriftReport:
     """Compare every feature's distribution and write the report for people to `html`, one self-contained file.
 
-    Skewed features are compared on a log scale, as models read them. A feature that one frame lacks counts as
+    Skewed features are compared on a log scale, as models read them; of lists of categories every value counts; of
+    vectors their component along the reference's mean vector. A feature that one frame lacks counts as
     missing there. Large frames are sampled with a fixed seed. The report shows distributions, no row; of `personal`
     features no value either: categories are numbered, numbers centred and scaled, which changes no score.
     """
-    first, second = _sampled(reference, features), _sampled(current, features)
-    shifts = {feature.name: abs(_missing(first[feature.name]) - _missing(second[feature.name])) for feature in features}
-    compared = [
-        feature for feature in features if min(first[feature.name].count(), second[feature.name].count()) >= _LEAST_ROWS
-    ]
+    first, second = _sampled(reference), _sampled(current)
+    rows = len(first), len(second)
+    directions = {feature.name: _mean_vector(first, feature) for feature in features if feature.kind == "vector"}
+    before, after = _columns(first, features, directions), _columns(second, features, directions)
+    shifts, compared = {}, []
+    for feature in features:
+        known = _known_rows(before[feature.name]), _known_rows(after[feature.name])
+        missing = [1 - count / all_ if all_ else 1.0 for count, all_ in zip(known, rows, strict=True)]
+        shifts[feature.name] = abs(missing[0] - missing[1])
+        if min(known) >= _LEAST_ROWS:
+            compared.append(feature)
     for feature in compared:
         if feature.name in personal:
-            _disguise(first, second, feature)
-    scores = _compare(first, second, compared, html)
+            _disguise(before, after, feature)
+    scores = _compare(before, after, rows, compared, html)
     # two standard errors of a share of one half: what two small samples of the same table may differ by
-    chance = math.sqrt(1 / max(1, len(first)) + 1 / max(1, len(second)))
+    chance = math.sqrt(sum(1 / max(1, count) for count in rows))
     bound = max(_MISSING_SHIFT, chance)
     columns = {
         name: ColumnDrift(shift, "change of the missing share", shift > bound)
@@ -93,64 +103,102 @@ def feature_drift(
         for name, shift in shifts.items()
     }
     drifted = [name for name, column in columns.items() if column.drifted]
-    return DriftReport(drifted, len(drifted) / max(1, len(columns)), columns, len(first), len(second))
+    return DriftReport(drifted, len(drifted) / max(1, len(columns)), columns, *rows)
 
 
-def _sampled(frame: pd.DataFrame, features: list[Feature]) -> pd.DataFrame:
-    """The features' columns of at most so many rows, skewed ones on a log scale."""
+def _sampled(frame: pd.DataFrame) -> pd.DataFrame:
+    """At most so many rows, numbered."""
     rows = frame.sample(_SAMPLE_ROWS, random_state=_SEED) if len(frame) > _SAMPLE_ROWS else frame
+    return rows.reset_index(drop=True)
+
+
+def _columns(
+    rows: pd.DataFrame, features: list[Feature], directions: dict[str, npt.NDArray[np.float64]]
+) -> dict[str, pd.Series]:
+    """What is compared of each feature; the index says of which row. Of lists every value is one of its own."""
     columns: dict[str, pd.Series] = {}
     for feature in features:
         values = rows[feature.name] if feature.name in rows else pd.Series(np.nan, index=rows.index)
-        if feature.kind == "categorical":
-            columns[feature.name] = values.astype(object)
-        else:
-            numbers = pd.to_numeric(values).astype("float64")
-            columns[feature.name] = numbers.clip(lower=0).map(math.log1p) if feature.skewed else numbers
-    return pd.DataFrame(columns, index=rows.index)
+        match feature.kind:
+            case "categorical":
+                columns[feature.name] = values.astype(object)
+            case "categories":
+                columns[feature.name] = values.astype(object).explode()
+            case "vector":
+                columns[feature.name] = _projected(values, directions[feature.name])
+            case "numeric":
+                numbers = pd.to_numeric(values).astype("float64")
+                columns[feature.name] = numbers.clip(lower=0).map(math.log1p) if feature.skewed else numbers
+    return columns
 
 
-def _disguise(first: pd.DataFrame, second: pd.DataFrame, feature: Feature) -> None:
-    """Replace a column's values in both frames by others that are distributed alike and tell nobody's attribute."""
+def _mean_vector(rows: pd.DataFrame, feature: Feature) -> npt.NDArray[np.float64]:
+    """The direction that a vector feature has on average, of length 1; zeros where nobody has it."""
+    known = rows[feature.name].dropna() if feature.name in rows else pd.Series(dtype=object)
+    if known.empty:
+        return np.zeros(feature.width or 0)
+    mean = np.stack(list(known)).mean(axis=0, dtype=np.float64)
+    return np.asarray(mean / (np.linalg.norm(mean) or 1.0))
+
+
+def _projected(values: pd.Series, direction: npt.NDArray[np.float64]) -> pd.Series:
+    """Each vector's component along a direction."""
+    known = values.dropna()
+    projected = pd.Series(np.nan, index=values.index)
+    if len(known):
+        projected[known.index] = np.stack(list(known)) @ direction
+    return projected
+
+
+def _known_rows(column: pd.Series) -> int:
+    return int(column.dropna().index.nunique())
+
+
+def _disguise(first: dict[str, pd.Series], second: dict[str, pd.Series], feature: Feature) -> None:
+    """Replace a column's values on both sides by others that are distributed alike and tell nobody's attribute."""
     name = feature.name
     both = pd.concat([first[name], second[name]])
-    if feature.kind == "categorical":
+    if feature.kind in _BY_NAME:
         ranked = both.dropna().value_counts().index
         codes = {value: f"value {rank}" for rank, value in enumerate(ranked, start=1)}
-        for frame in (first, second):
-            frame[name] = frame[name].map(codes).astype(object)
+        for columns in (first, second):
+            columns[name] = columns[name].map(codes).astype(object)
     else:
         scale = float(both.std()) or 1.0
-        for frame in (first, second):
-            frame[name] = (frame[name] - both.mean()) / scale
+        for columns in (first, second):
+            columns[name] = (columns[name] - both.mean()) / scale
 
 
-def _missing(values: pd.Series) -> float:
-    return float(values.isna().mean()) if len(values) else 1.0
-
-
-def _compare(first: pd.DataFrame, second: pd.DataFrame, features: list[Feature], html: Path) -> dict[str, ColumnDrift]:
+def _compare(
+    first: dict[str, pd.Series],
+    second: dict[str, pd.Series],
+    rows: tuple[int, int],
+    features: list[Feature],
+    html: Path,
+) -> dict[str, ColumnDrift]:
     """Evidently's verdict on every column, and its report."""
     html.parent.mkdir(parents=True, exist_ok=True)
     scratch = html.with_name(f".{html.stem}-{uuid.uuid4().hex}.html")
-    numbers = [feature.name for feature in features if feature.kind == "numeric"]
-    categories = [feature.name for feature in features if feature.kind == "categorical"]
+    numbers = [feature.name for feature in features if feature.kind not in _BY_NAME]
+    categories = [feature.name for feature in features if feature.kind in _BY_NAME]
     if not features:
         scratch.write_text("<!doctype html><title>Drift</title><p>No feature has enough values in both snapshots.</p>")
         scratch.replace(html)
         return {}
     tests = {name: "ks" if min(first[name].count(), second[name].count()) < _SMALL_ROWS else "psi" for name in numbers}
     thresholds = {name: _CHANCE if test == "ks" else _PSI_SHIFT for name, test in tests.items()}
-    frames = [frame[numbers + categories].copy() for frame in (first, second)]
+    sides = [{name: side[name].reset_index(drop=True) for name in numbers + categories} for side in (first, second)]
     for name in categories:
-        counts = pd.concat([frame[name] for frame in frames]).value_counts()
+        counts = pd.concat([side[name] for side in sides]).value_counts()
         common = counts[counts >= _COMMON_ROWS].index[:_COMMON_CATEGORIES]
-        for frame in frames:
-            known = frame[name].where(frame[name].isin(common) | frame[name].isna(), _OTHER)
-            frame[name] = known.fillna(_MISSING).astype(str)
-        freedom = max(1, pd.concat([frame[name] for frame in frames]).nunique() - 1)
-        chance = chi2.ppf(1 - _CHANCE, freedom) * sum(1 / len(frame) for frame in frames)
+        for side in sides:
+            known = side[name].where(side[name].isin(common) | side[name].isna(), _OTHER)
+            side[name] = known.fillna(_MISSING).astype(str)
+        freedom = max(1, pd.concat([side[name] for side in sides]).nunique() - 1)
+        chance = chi2.ppf(1 - _CHANCE, freedom) * sum(1 / count for count in rows)
         tests[name], thresholds[name] = "psi", max(_PSI_SHIFT, chance)
+    # lists have more values than there are rows: the other columns end in NaN, which nothing counts
+    frames = [pd.DataFrame(side) for side in sides]
     os.environ.setdefault("DO_NOT_TRACK", "1")
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")  # of its plotting and of empty bins

@@ -16,9 +16,10 @@ from recommender.errors import ArtifactError, NotReadyError
 from recommender.evaluation.drift import feature_drift
 from recommender.evaluation.evaluate import Figures, evaluate
 from recommender.evaluation.gate import RuleResult, apply_policy
-from recommender.features.definitions import Entity, declared_features
+from recommender.features.definitions import declared_features, table_of
 from recommender.features.loading import load_dataset, truth_after
-from recommender.features.snapshots import snapshot_table
+from recommender.features.measures import Entity
+from recommender.features.snapshots import built_versions
 from recommender.models.base import Model
 from recommender.models.popularity import Popularity
 from recommender.models.registry import MODELS
@@ -100,7 +101,7 @@ def judge_candidate(settings: Settings, ds: date, connection: psycopg.Connection
             progress(f"the champion can't be compared: {error}")
             rules.append(RuleResult("champion_is_readable", None, None, True, f"not compared: {error}"))
         progress("comparing feature distributions with the champion's")
-        challenger["drift_share"] = _drift(settings, lake, ds, champion.ds)
+        challenger["drift_share"] = _drift(settings, lake, ds, champion.ds, progress)
         if champion.ds > ds:
             rules.append(
                 RuleResult("is_not_older", None, None, False, f"the champion is of a newer night, {champion.ds}")
@@ -130,18 +131,25 @@ def _load(kind: str, folder: Path, expected: str, dataset: Dataset) -> Model:
     return model
 
 
-def _drift(settings: Settings, lake: Lake, ds: date, reference: date) -> float:
-    """Share of declared features whose distribution differs from the champion's night; HTML for people."""
+def _drift(settings: Settings, lake: Lake, ds: date, reference: date, progress: Progress) -> float:
+    """Share of declared features whose distribution differs from the champion's night; HTML for people.
+
+    Values by another definition are no drift: what was redefined since is left out.
+    """
     drifted = total = 0
     entities: tuple[Entity, ...] = ("user", "item")
     for entity in entities:
-        features = declared_features(settings.profile, entity)
-        table = snapshot_table(entity)
-        if not features or not lake.path(table, reference).is_file():
+        table = table_of(entity)
+        before, after = built_versions(lake, table, reference), built_versions(lake, table, ds)
+        declared = declared_features(settings.profile, entity)
+        if not declared or before is None or after is None:
             continue
+        same = [feature for feature in declared if before.get(feature.name) == after.get(feature.name)]
+        if len(same) < len(declared):
+            progress(f"{len(declared) - len(same)} {entity} features are new or defined otherwise since {reference}")
         html = settings.reports / f"ds={ds}" / f"drift_{entity}.html"
         personal = personal_columns(settings.profile, table)
-        report = feature_drift(lake.read(table, reference), lake.read(table, ds), features, html, personal)
+        report = feature_drift(lake.read(table, reference), lake.read(table, ds), same, html, personal)
         drifted += len(report.drifted)
         total += len(report.columns)
     return drifted / max(1, total)

@@ -1,22 +1,33 @@
-"""What each declared feature is: its entity, kind and meaning. Snapshots, Feast views and encoders read this.
+"""What a profile declares: every feature resolved by name, and the tables that hold them. All else reads this.
 
-A profile lists features by name. Names with a window, such as `events_30d`, take any number of days. A name
-that is a column of the users or items source stands for that attribute.
+A profile lists features by name. A name of the catalogue in `measures.py` stands for that measure, any other for a
+column of the users or items source. What a pair feature is computed from is put into the tables by itself.
 """
 
 import difflib
+import hashlib
+import json
 import re
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 
-from recommender.columns import AGE, AGE_BAND, ITEM_ID, TITLE, USER_ID
+from recommender.columns import AGE, AGE_BAND, CATEGORY, EVENT_TYPE, ITEM_ID, TITLE, TS, USER_ID, WEIGHT
 from recommender.config.profile import Profile
-from recommender.config.source import Source
+from recommender.config.source import ColumnSource, Source
 from recommender.errors import ConfigError
+from recommender.features.measures import (
+    ATTRIBUTE,
+    ATTRIBUTE_AGE,
+    KEYS,
+    LONGEST_WINDOW,
+    MEASURES,
+    Entity,
+    Kind,
+    Measure,
+    Subject,
+)
 
-Entity = Literal["user", "item"]
-Kind = Literal["numeric", "categorical"]
-KEYS: dict[Entity, str] = {"user": USER_ID, "item": ITEM_ID}
+LARGEST_EMBEDDING = 256
 
 
 @dataclass(frozen=True)
@@ -24,57 +35,111 @@ class Feature:
     """One declared feature."""
 
     name: str
-    entity: Entity
+    entity: Subject
     kind: Kind
     skewed: bool
     """True for counts and durations, which models read on a log scale."""
     measure: str
-    """What is computed: the name without its window, or `attribute`."""
+    """What is computed: a pattern of the catalogue, `attribute` or `attribute_age`."""
     window_days: int | None
     description: str
+    unit: str = ""
+    low: float | None = None
+    high: float | None = None
+    """Least and largest value it can have; None where there is no bound."""
+    of: str | None = None
+    """The column it is taken or computed from, where the name says one."""
+    width: int | None = None
+    """Numbers of a vector."""
+    version: str = ""
+    """Changes whenever the definition does, and with it the meaning of the values."""
+
+    @property
+    def family(self) -> str:
+        """The measure without what is filled in: `events` of `events_30d`, `taste` of `taste_energy_90d`."""
+        return re.sub(r"_?\{[wnas]\}d?_?", "", self.measure)
 
 
-# measure -> (kind, skewed, description); `{w}` marks a measure that takes a window
-_MEASURES: dict[Entity, dict[str, tuple[Kind, bool, str]]] = {
-    "user": {
-        "events_{w}d": ("numeric", True, "events in the last {w} days"),
-        "active_days_{w}d": ("numeric", True, "days with an event among the last {w}"),
-        "events_total": ("numeric", True, "events so far"),
-        "creators_total": ("numeric", True, "different creators so far"),
-        "categories_total": ("numeric", True, "different categories so far"),
-        "days_since_last_event": ("numeric", True, "days since the last event"),
-        "tenure_days": ("numeric", True, "days since the first event"),
-    },
-    "item": {
-        "events_{w}d": ("numeric", True, "events in the last {w} days"),
-        "events_total": ("numeric", True, "events so far"),
-        "users_total": ("numeric", True, "different users so far"),
-        "days_since_last_event": ("numeric", True, "days since the last event"),
-        "days_since_first_event": ("numeric", True, "days since the first event"),
-        "creator_events_{w}d": ("numeric", True, "events of the same creator's items in the last {w} days"),
-    },
-}
-_WINDOW = re.compile(r"_(\d+)d$")
+@dataclass(frozen=True)
+class FeatureTable:
+    """Features of one key: a table of the lake, a view of Feast and a table of the online store."""
+
+    name: str
+    keys: tuple[str, ...]
+    features: tuple[Feature, ...]
+    """The declared ones, then what pair features are computed from."""
+
+    @property
+    def versions(self) -> dict[str, str]:
+        return {feature.name: feature.version for feature in self.features}
 
 
-def declared_features(profile: Profile, entity: Entity) -> list[Feature]:
-    """The profile's features of one entity, in the declared order.
+def declared_features(profile: Profile, subject: Subject) -> list[Feature]:
+    """The profile's features of users, items or pairs, in the declared order.
 
     Raises
     ------
     ConfigError
-        A name is neither a measure nor a column of the entity's source; the nearest known name is given.
+        A name is neither a measure nor a column of the source, the nearest known name is given; or a measure needs a
+        column that the items lack.
     """
-    names = profile.features.user if entity == "user" else profile.features.item
+    names: tuple[str, ...] = getattr(profile.features, subject)
     duplicates = {name for name in names if names.count(name) > 1}
     if duplicates:
-        raise ConfigError(f"features.{entity} lists {', '.join(sorted(duplicates))} twice")
-    return [_resolve(profile, entity, name) for name in names]
+        raise ConfigError(f"features.{subject} lists {', '.join(sorted(duplicates))} twice")
+    if f"{subject}" not in profile.features.model_fields_set:
+        names = tuple(name for name in names if _missing_columns(profile, subject, name) == [])
+    return [_resolve(profile, subject, name) for name in names]
+
+
+def feature_tables(profile: Profile) -> dict[str, FeatureTable]:
+    """Every table of features by name: the users', the items', and one for each affinity of a pair feature."""
+    pairs = declared_features(profile, "pair")
+    tables = {}
+    for entity, key in KEYS.items():
+        features = {feature.name: feature for feature in declared_features(profile, entity)}
+        for pair in pairs:
+            for feature in pair_inputs(profile, pair):
+                if feature.entity == entity:
+                    features.setdefault(feature.name, feature)
+        tables[table_of(entity)] = FeatureTable(table_of(entity), (key,), tuple(features.values()))
+    affinities: dict[str, list[Feature]] = {}
+    for pair in pairs:
+        if is_affinity(pair):
+            affinities.setdefault(str(pair.of), []).append(pair)
+    for segment, features_of in affinities.items():
+        name = affinity_table(segment)
+        tables[name] = FeatureTable(name, (segment, CATEGORY), tuple(features_of))
+    return tables
+
+
+def table_of(entity: Entity) -> str:
+    """Name of the entity's table of features."""
+    return f"{entity}_features"
+
+
+def affinity_table(segment: str) -> str:
+    """Name of the table that says how much a segment of users likes a category."""
+    return f"{segment}_category_affinity"
+
+
+def is_affinity(feature: Feature) -> bool:
+    """True for a pair feature that is looked up by a user's and an item's attribute, and not computed from theirs."""
+    return feature.measure == "{s}_category_affinity_{w}d"
+
+
+def pair_inputs(profile: Profile, pair: Feature) -> list[Feature]:
+    """The users' and items' features that a pair feature is computed from; none for an affinity."""
+    measure = next(measure for measure in MEASURES["pair"] if measure.pattern == pair.measure)
+    return [
+        _resolve(profile, entity, _filled(pattern, {"a": pair.of, "w": pair.window_days}))
+        for entity, pattern in measure.inputs
+    ]
 
 
 def attributes(profile: Profile, entity: Entity) -> list[str]:
     """Columns of the entity's source that may serve as features, and `age_band` where an age is known."""
-    source: Source | None = profile.users if entity == "user" else profile.items
+    source = _source(profile, entity)
     if source is None:
         return []
     names = [name for name in source.columns if name not in (USER_ID, ITEM_ID, TITLE)]
@@ -83,21 +148,155 @@ def attributes(profile: Profile, entity: Entity) -> list[str]:
     return names
 
 
-def _resolve(profile: Profile, entity: Entity, name: str) -> Feature:
-    window = _WINDOW.search(name)
-    pattern = _WINDOW.sub("_{w}d", name) if window else name
-    if pattern in _MEASURES[entity]:
-        kind, skewed, description = _MEASURES[entity][pattern]
-        days = int(window.group(1)) if window else None
-        measure = pattern.removesuffix("_{w}d")
-        return Feature(name, entity, kind, skewed, measure, days, description.format(w=days))
-    if name in attributes(profile, entity):
-        source = profile.users if entity == "user" else profile.items
-        text = name == AGE_BAND or source is None or source.type_of(name) in ("text", "list")
-        kind = "categorical" if text else "numeric"
-        return Feature(name, entity, kind, False, "attribute", None, f"the {entity}'s {name}")
-    examples = [p.format(w=days) for p in _MEASURES[entity] for days in profile.features.windows_days]
-    known = sorted({*examples, *attributes(profile, entity)})
+def numeric_item_attributes(profile: Profile) -> list[str]:
+    """Columns of the items source that are numbers: what a taste is made of."""
+    return [name for name in attributes(profile, "item") if _attribute_kind(profile, "item", name) == "numeric"]
+
+
+def user_segments(profile: Profile) -> list[str]:
+    """Columns of the users that put each into one group: what an affinity is of."""
+    return [name for name in attributes(profile, "user") if _attribute_kind(profile, "user", name) == "categorical"]
+
+
+def _resolve(profile: Profile, subject: Subject, name: str) -> Feature:
+    for measure, found in _families(profile, subject, name):
+        missing = [column for column in measure.needs if column not in _item_columns(profile)]
+        if missing:
+            raise ConfigError(f"features.{subject}: {name} needs items.columns.{missing[0]}, which the profile lacks")
+        window, width = int(found.get("w") or 0), int(found.get("n") or 0)
+        if window > LONGEST_WINDOW or width > LARGEST_EMBEDDING:
+            largest = LONGEST_WINDOW if window else LARGEST_EMBEDDING
+            raise ConfigError(f"features.{subject}: {name} is beyond the largest, {largest}")
+        feature = Feature(
+            name,
+            subject,
+            measure.kind,
+            measure.skewed,
+            measure.pattern,
+            window or None,
+            _filled(measure.description, found),
+            unit=_filled(measure.unit, found),
+            low=measure.low,
+            high=window if measure.unit == "days" and window else measure.high,
+            of=found.get("a") or found.get("s"),
+            width=width or None,
+        )
+        return replace(feature, version=_version(profile, feature, measure))
+    if subject != "pair" and name in attributes(profile, subject):
+        return _attribute(profile, subject, name)
+    known = _known_names(profile, subject)
     near = difflib.get_close_matches(name, known, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else f"; known: {', '.join(known)}"
-    raise ConfigError(f"features.{entity}: no feature named {name!r}{hint}")
+    raise ConfigError(f"features.{subject}: no feature named {name!r}{hint}")
+
+
+def _families(profile: Profile, subject: Subject, name: str) -> Iterator[tuple[Measure, dict[str, str]]]:
+    """Measures whose pattern the name fits, with what it fills in."""
+    for measure in MEASURES[subject]:
+        found = measure.parse(name)
+        if found is None:
+            continue
+        if found.get("a", "") and found["a"] not in numeric_item_attributes(profile):
+            continue
+        if found.get("s", "") and found["s"] not in user_segments(profile):
+            continue
+        yield measure, dict(found)
+
+
+def _attribute(profile: Profile, entity: Entity, name: str) -> Feature:
+    kind = _attribute_kind(profile, entity, name)
+    column = _column(profile, entity, name)
+    low, high = (column.min, column.max) if column is not None and kind == "numeric" else (None, None)
+    description, unit, measure = f"the {entity}'s {name}", "as in the source", ATTRIBUTE
+    if _type(profile, entity, name) == "time":
+        description, unit, measure, low = f"days since the {entity}'s {name}", "days", ATTRIBUTE_AGE, 0
+    elif kind != "numeric":
+        unit = "category"
+    feature = Feature(
+        name, entity, kind, measure == ATTRIBUTE_AGE, measure, None, description, unit=unit, low=low, high=high, of=name
+    )
+    return replace(feature, version=_version(profile, feature, None))
+
+
+def _missing_columns(profile: Profile, subject: Subject, name: str) -> list[str]:
+    """Columns that a name of the default list needs and the source lacks."""
+    for measure, _ in _families(profile, subject, name):
+        return [column for column in measure.needs if column not in _item_columns(profile)]
+    return [] if subject != "pair" and name in attributes(profile, subject) else [name]
+
+
+def _known_names(profile: Profile, subject: Subject) -> list[str]:
+    fill: dict[str, Iterable[object]] = {
+        "{w}": profile.features.windows_days,
+        "{n}": (16,),
+        "{a}": numeric_item_attributes(profile),
+        "{s}": user_segments(profile),
+    }
+    names = {m.pattern for m in MEASURES[subject] if set(m.needs) <= set(_item_columns(profile))}
+    for mark, values in fill.items():
+        names = {name.replace(mark, str(value)) for name in names for value in (values if mark in name else [""])}
+    return sorted({*names, *(attributes(profile, subject) if subject != "pair" else [])})
+
+
+def _filled(text: str, found: Mapping[str, object]) -> str:
+    for mark, value in found.items():
+        text = text.replace(f"{{{mark}}}", str(value))
+    return text
+
+
+def _version(profile: Profile, feature: Feature, measure: Measure | None) -> str:
+    """Hash of everything that decides what the values mean; not of where files lie or who may see them."""
+    inputs: list[object] = [feature.measure, feature.kind, feature.window_days, feature.of, feature.width]
+    if measure is None:
+        if feature.entity != "pair":
+            inputs.append(_origin(profile, feature.entity, str(feature.of)))
+    else:
+        events = profile.events.columns
+        inputs.append(measure.revision)
+        inputs.append([_described(events.get(name)) for name in (USER_ID, ITEM_ID, TS, EVENT_TYPE, WEIGHT)])
+        inputs.append([_origin(profile, "item", column) for column in measure.needs])
+        inputs.append([other.version for other in pair_inputs(profile, feature)] if feature.entity == "pair" else [])
+        if feature.of is not None:
+            inputs.append(_origin(profile, "user" if is_affinity(feature) else "item", feature.of))
+    return hashlib.sha256(json.dumps(inputs, sort_keys=True, default=str).encode()).hexdigest()[:8]
+
+
+def _origin(profile: Profile, entity: Entity, name: str) -> list[object]:
+    """How a column is made: its mapping, and the side tables where an expression may read them."""
+    column, source = _column(profile, entity, name), _source(profile, entity)
+    joins = source.joins if source is not None and column is not None and column.sql is not None else ()
+    return [name, _described(column), [join.model_dump(mode="json", exclude={"path"}) for join in joins]]
+
+
+def _described(column: ColumnSource | None) -> object:
+    return None if column is None else column.model_dump(mode="json", exclude={"personal"})
+
+
+def _attribute_kind(profile: Profile, entity: Entity, name: str) -> Kind:
+    match _type(profile, entity, name):
+        case "text":
+            return "categorical"
+        case "list":
+            return "categories"
+        case _:
+            return "numeric"
+
+
+def _type(profile: Profile, entity: Entity, name: str) -> str:
+    source = _source(profile, entity)
+    return "text" if source is None or name not in source.columns else source.type_of(name)
+
+
+def _column(profile: Profile, entity: Entity, name: str) -> ColumnSource | None:
+    source = _source(profile, entity)
+    if source is None:
+        return None
+    return source.columns.get(AGE if name == AGE_BAND and AGE_BAND not in source.columns else name)
+
+
+def _source(profile: Profile, entity: Entity) -> Source | None:
+    return profile.users if entity == "user" else profile.items
+
+
+def _item_columns(profile: Profile) -> list[str]:
+    return [] if profile.items is None else list(profile.items.columns)

@@ -1,22 +1,27 @@
 """From the lake to what a model sees: data sets at a night, point-in-time training rows, and what came after."""
 
 import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import duckdb
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 from scipy import sparse
 
-from recommender.columns import EVENT_TIMESTAMP, ITEM_ID, TS, USER_ID, WEIGHT
+from recommender.columns import CATEGORY, EVENT_TIMESTAMP, ITEM_ID, TS, USER_ID, WEIGHT
 from recommender.config.profile import Profile
 from recommender.data.dataset import SECONDS_A_DAY, Dataset, TrainingRows, Truth, night_end
 from recommender.data.events import known_events
 from recommender.errors import NotReadyError, TrainingError
-from recommender.features.definitions import KEYS, Entity, declared_features
+from recommender.features.definitions import FeatureTable, declared_features, feature_tables, table_of
 from recommender.features.kcore import k_core
-from recommender.features.snapshots import snapshot_table
+from recommender.features.measures import KEYS, Entity
+from recommender.features.pairs import ASKED_AT, PairFeatures, affinity_key_names
 from recommender.storage.lake import Lake
 
 if TYPE_CHECKING:
@@ -31,7 +36,7 @@ def load_dataset(lake: Lake, profile: Profile, ds: date, known: date) -> Dataset
     Raises
     ------
     NotReadyError
-        The lake lacks the night's events or feature snapshots.
+        The lake lacks the night's events or feature snapshots, or these were made by other definitions.
     """
     users = _ids(lake, "users", USER_ID, known)
     items = _ids(lake, "items", ITEM_ID, known)
@@ -41,6 +46,7 @@ def load_dataset(lake: Lake, profile: Profile, ds: date, known: date) -> Dataset
     order = np.lexsort((item[listed], events[TS][listed], user[listed]))
     if order.size == 0:
         raise NotReadyError(f"the lake holds no events up to {ds}: ingest an earlier night, or choose a later ds")
+    features, versions = _entity_features(lake, profile, ds, {"user": users, "item": items})
     return Dataset(
         ds=ds,
         user_ids=users,
@@ -49,9 +55,54 @@ def load_dataset(lake: Lake, profile: Profile, ds: date, known: date) -> Dataset
         item=item[listed][order].astype(np.int32),
         ts=events[TS][listed][order].astype(np.int64),
         weight=events[WEIGHT][listed][order].astype(np.float32),
-        user_features=_features(lake, profile, "user", ds, users),
-        item_features=_features(lake, profile, "item", ds, items),
+        user_features=features["user"],
+        item_features=features["item"],
+        feature_versions=versions,
+        affinity_keys=affinity_keys(lake, profile, known, users, items),
     )
+
+
+def load_pair_features(lake: Lake, profile: Profile, dataset: Dataset, asked_at: datetime) -> PairFeatures:
+    """The pair features of the data set's users and items on its night, for ranking.
+
+    Raises
+    ------
+    NotReadyError
+        The lake lacks the night's snapshots, or these were made by other definitions.
+    """
+    tables = feature_tables(profile)
+    affinities = {
+        table.keys[0]: _snapshot(lake, table, dataset.ds)[[*table.keys, *table.versions]]
+        for table in tables.values()
+        if table.keys[0] not in KEYS.values()
+    }
+    ids: dict[Entity, np.ndarray] = {"user": dataset.user_ids, "item": dataset.item_ids}
+    user, item = (
+        _rows_of(_snapshot(lake, tables[table_of(entity)], dataset.ds), key, ids[entity])
+        for entity, key in KEYS.items()
+    )
+    return PairFeatures(
+        declared_features(profile, "pair"), user, item, dataset.affinity_keys, affinities, asked_at=asked_at
+    )
+
+
+def affinity_keys(
+    lake: Lake, profile: Profile, known: date, user_ids: np.ndarray, item_ids: np.ndarray
+) -> dict[str, np.ndarray]:
+    """What the profile's affinities are looked up by, as the night `known` has it; missing is None.
+
+    (users,) values for each segment, and (items,) first categories; nothing where no affinity is declared.
+    """
+    found = {}
+    for name in affinity_key_names(profile):
+        table, key, ids = ("items", ITEM_ID, item_ids) if name == CATEGORY else ("users", USER_ID, user_ids)
+        path = lake.latest(table, known)
+        if name not in pq.read_schema(path).names:
+            found[name] = np.full(len(ids), None, dtype=object)
+            continue
+        values = pd.read_parquet(path, columns=[key, name]).set_index(key)[name].reindex(ids)
+        found[name] = np.array([_first(value) for value in values], dtype=object)
+    return found
 
 
 def training_events(profile: Profile, dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
@@ -75,18 +126,29 @@ def training_events(profile: Profile, dataset: Dataset) -> tuple[np.ndarray, np.
 
 def training_rows(store: "FeatureStore", profile: Profile, dataset: Dataset) -> TrainingRows:
     """Positive examples of the training window, each with the features known before it happened."""
-    from recommender.features.store import historical_features  # Feast takes seconds: only training needs it
+    # Feast takes seconds to import: only training needs it
+    from recommender.features.store import historical_features, historical_pair_features
 
     event, outside = training_events(profile, dataset)
+    happened = pd.to_datetime(dataset.ts[event], unit="s", utc=True).as_unit("us")
     entity_rows = pd.DataFrame(
         {
             USER_ID: dataset.user_ids[dataset.user[event]],
             ITEM_ID: dataset.item_ids[dataset.item[event]],
-            EVENT_TIMESTAMP: pd.to_datetime(dataset.ts[event], unit="s", utc=True).as_unit("us"),
+            # Feast's join takes a snapshot of the very instant; this one is to be strictly before the event
+            EVENT_TIMESTAMP: happened - timedelta(microseconds=1),
         }
     )
     user_features, item_features = historical_features(store, profile, entity_rows)
-    return TrainingRows(event=event, user_features=user_features, item_features=item_features, outside=outside)
+    rows = TrainingRows(event=event, user_features=user_features, item_features=item_features, outside=outside)
+    if not profile.features.pair:
+        return rows
+    keys = {
+        name: values[(dataset.item if name == CATEGORY else dataset.user)[event]]
+        for name, values in dataset.affinity_keys.items()
+    }
+    pairs = historical_pair_features(store, profile, entity_rows.assign(**{ASKED_AT: happened}, **keys))
+    return replace(rows, pair_features=pairs)
 
 
 def truth_after(lake: Lake, dataset: Dataset, last: date, known: date) -> Truth:
@@ -118,10 +180,22 @@ def fingerprint(dataset: Dataset) -> str:
         digest.update("\0".join(ids).encode())
     for array in (dataset.user, dataset.item, dataset.ts, dataset.weight):
         digest.update(array.tobytes())
-    for frame in (dataset.user_features, dataset.item_features):
-        digest.update(",".join(frame.columns).encode())
-        digest.update(pd.util.hash_pandas_object(frame, index=False).to_numpy().tobytes())
+    columns = [*dataset.user_features.items(), *dataset.item_features.items()]
+    for name, column in [*columns, *((key, pd.Series(values)) for key, values in dataset.affinity_keys.items())]:
+        digest.update(str(name).encode() + b"\0")
+        digest.update(_cells_hash(column))
+    digest.update(json.dumps(dataset.feature_versions, sort_keys=True).encode())
     return digest.hexdigest()
+
+
+def _cells_hash(column: pd.Series) -> bytes:
+    try:
+        return pd.util.hash_pandas_object(column, index=False).to_numpy().tobytes()
+    except TypeError:  # cells that are lists can't be hashed: their lengths and values can
+        cells = [cell if isinstance(cell, np.ndarray | list) else None for cell in column]
+        lengths = np.array([-1 if cell is None else len(cell) for cell in cells], np.int64)
+        values = pd.Series(np.concatenate([np.zeros(0), *(cell for cell in cells if cell is not None and len(cell))]))
+        return lengths.tobytes() + pd.util.hash_pandas_object(values, index=False).to_numpy().tobytes()
 
 
 def _ids(lake: Lake, table: str, key: str, known: date) -> np.ndarray:
@@ -132,7 +206,7 @@ def _ids(lake: Lake, table: str, key: str, known: date) -> np.ndarray:
 def _events(lake: Lake, known: date, start: datetime, end: datetime) -> dict[str, np.ndarray]:
     """Ids, seconds and weights of the events in [start, end) that the night `known` knows."""
     table = duckdb.execute(
-        f"""select {USER_ID}, {ITEM_ID}, epoch({TS})::bigint as {TS}, {WEIGHT} from {known_events(lake, known)}
+        f"""select {USER_ID}, {ITEM_ID}, epoch_us({TS}) // 1_000_000 as {TS}, {WEIGHT} from {known_events(lake, known)}
             where {TS} >= ?::timestamptz at time zone 'UTC' and {TS} < ?::timestamptz at time zone 'UTC'""",
         [start, end],
     ).df()
@@ -145,16 +219,49 @@ def _codes(values: np.ndarray, ids: np.ndarray) -> np.ndarray:
     return codes
 
 
-def _features(lake: Lake, profile: Profile, entity: Entity, ds: date, ids: np.ndarray) -> pd.DataFrame:
-    table = snapshot_table(entity)
-    if not lake.path(table, ds).is_file():
-        raise NotReadyError(f"no {table} snapshot for {ds}: run `recommender run features` for the night first")
-    names = [feature.name for feature in declared_features(profile, entity)]
-    snapshot = lake.read(table, ds)
-    missing = [name for name in names if name not in snapshot.columns]
-    if missing:
+def _entity_features(
+    lake: Lake, profile: Profile, ds: date, ids: Mapping[Entity, np.ndarray]
+) -> tuple[dict[Entity, pd.DataFrame], dict[str, dict[str, str]]]:
+    """The declared features of these users and items, and which definitions made them."""
+    frames: dict[Entity, pd.DataFrame] = {}
+    versions: dict[str, dict[str, str]] = {}
+    for entity in KEYS:
+        table, declared = feature_tables(profile)[table_of(entity)], declared_features(profile, entity)
+        snapshot = _snapshot(lake, replace(table, features=tuple(declared)), ds)
+        frame = _rows_of(snapshot, KEYS[entity], ids[entity])[[feature.name for feature in declared]]
+        lists = [feature.name for feature in declared if feature.kind in ("categories", "vector")]
+        frames[entity] = frame.assign(**{name: _lists(frame[name]) for name in lists})
+        versions[entity] = {feature.name: feature.version for feature in declared}
+    return frames, versions
+
+
+def _snapshot(lake: Lake, table: FeatureTable, ds: date) -> pd.DataFrame:
+    """The night's partition, which must be of the table's definitions."""
+    if not lake.path(table.name, ds).is_file():
+        raise NotReadyError(f"no {table.name} snapshot for {ds}: run `recommender run features` for the night first")
+    made_by = lake.facts(table.name, ds).get("versions")
+    found = made_by if isinstance(made_by, dict) else {}
+    changed = [name for name, version in table.versions.items() if found.get(name) != version]
+    if changed:
         raise NotReadyError(
-            f"the {table} snapshot of {ds} lacks {', '.join(missing)}: "
+            f"the {table.name} snapshot of {ds} was made by other definitions of {', '.join(changed)}: "
             "the profile changed; run `recommender run features` again"
         )
-    return snapshot.set_index(KEYS[entity])[names].reindex(ids).reset_index(drop=True)
+    return lake.read(table.name, ds)
+
+
+def _rows_of(snapshot: pd.DataFrame, key: str, ids: np.ndarray) -> pd.DataFrame:
+    """A row an id, in their order; one that the snapshot doesn't know has only missing values."""
+    return snapshot.set_index(key).reindex(ids).reset_index(drop=True)
+
+
+def _lists(column: pd.Series) -> pd.Series:
+    """Cells as given, None for every kind of missing."""
+    return pd.Series([cell if isinstance(cell, np.ndarray | list) else None for cell in column], dtype=object)
+
+
+def _first(value: object) -> object:
+    """Of several values the first; None for none."""
+    if isinstance(value, np.ndarray | list):
+        return value[0] if len(value) else None
+    return value if isinstance(value, str) else None

@@ -1,27 +1,39 @@
-"""Feast's offline store over the lake: point-in-time joins as DuckDB ASOF joins.
+"""Feast's offline store over Parquet files: DuckDB ASOF joins in bounded memory.
 
-Feast's own duckdb store joins a row with every earlier snapshot of its entity before it keeps the last one: its
-time and memory grow with every night. It also refuses a lake whose older partitions lack a column that was
-declared since.
+It takes the place of Feast's own duckdb store (`offline_store: type:` in `feature_store.yaml`) and gives the same
+values; besides, it takes patterns over many files of which older ones may lack a column that was declared since,
+keeps the caller's row order, and answers without entity rows.
 """
 
-from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+import glob
+import uuid
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
 from typing import Any, Literal
 
-import duckdb
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 from feast import FeatureView, FileSource, OnDemandFeatureView, RepoConfig
 from feast.data_source import DataSource
+from feast.feature_logging import LoggingConfig, LoggingSource
+from feast.feature_view import DUMMY_ENTITY_ID, DUMMY_ENTITY_VAL
+from feast.infra.offline_stores.file_source import FileLoggingDestination
 from feast.infra.offline_stores.offline_store import OfflineStore, RetrievalJob, RetrievalMetadata
-from feast.infra.offline_stores.offline_utils import infer_event_timestamp_from_entity_df
 from feast.infra.registry.base_registry import BaseRegistry
 from feast.repo_config import FeastConfigBaseModel
+from feast.utils import compute_non_entity_date_range
+from pydantic import PositiveFloat, PositiveInt
 
+from recommender.errors import ConfigError, NotReadyError, SourceError
+from recommender.features.asof import View, all_rows, entity_rows, point_in_time
+from recommender.features.parquet_source import ParquetSource, local_parquet, local_path, parquet_source
+from recommender.features.retrieval_job import DuckDBJob, engine
 from recommender.storage.duckdb_sql import literal, quoted
-
-_ROWS = "entity_rows"
+from recommender.storage.lake import replacing
 
 
 class AsofOfflineStoreConfig(FeastConfigBaseModel):
@@ -30,57 +42,81 @@ class AsofOfflineStoreConfig(FeastConfigBaseModel):
     type: Literal["recommender.features.offline_store.AsofOfflineStore"] = (
         "recommender.features.offline_store.AsofOfflineStore"
     )
+    memory_gb: PositiveFloat = 2.0
+    """What DuckDB may hold in memory, results not counted; the rest is spilled to a temporary folder."""
+    threads: PositiveInt | None = None
+    """Threads of a query; all cores by default."""
 
 
 class AsofOfflineStore(OfflineStore):
-    """Reads Parquet file sources; a path may be a pattern over many files."""
+    """Reads and writes local Parquet file sources; a path may be a file, a folder or a pattern."""
+
+    supports_filter_by_created_timestamp = True
 
     @staticmethod
     def get_historical_features(
-        config: RepoConfig,  # noqa: ARG004  Feast's signature, here and below
+        config: RepoConfig,
         feature_views: list[FeatureView],
         feature_refs: list[str],
         entity_df: pd.DataFrame | str | None,
         registry: BaseRegistry,
         project: str,
         full_feature_names: bool = False,
-        **_: Any,
+        start_date: datetime | None = None,
+        end_date: datetime | None = None,
+        filter_by_created_timestamp: bool = False,
     ) -> RetrievalJob:
-        """Each entity row with the values of the last snapshot at or before its timestamp; rows keep no order."""
-        if not isinstance(entity_df, pd.DataFrame):
-            raise NotImplementedError("this store takes entity rows as a pandas data frame")
-        at = infer_event_timestamp_from_entity_df(dict(entity_df.dtypes))
-        columns, joins = [f"{_ROWS}.*"], []
-        for number, view in enumerate(feature_views):
-            if view.ttl:
-                raise NotImplementedError(f"feature view {view.name}: this store applies no time to live")
-            alias, name = f"view_{number}", view.projection.name_alias or view.projection.name
-            wanted = [ref.split(":")[1] for ref in feature_refs if ref.split(":")[0] == name]
-            for feature in wanted:
-                shown = f"{name}__{feature}" if full_feature_names else feature
-                columns.append(f"{alias}.{quoted(feature)} as {quoted(shown)}")
-            keys = view.projection.join_key_map or {column.name: column.name for column in view.entity_columns}
-            moment = quoted(_source(view.batch_source).timestamp_field)
-            matches = [f"{_ROWS}.{quoted(row_key)} = {alias}.{quoted(key)}" for key, row_key in keys.items()]
-            matches.append(f"{_ROWS}.{quoted(at)} >= {alias}.{moment}")
-            snapshots = f"select * replace ({moment}::timestamptz as {moment}) from {_files(view.batch_source)}"
-            joins.append(f"asof left join ({snapshots}) as {alias} on {' and '.join(matches)}")
-        return _Query(
-            f"select {', '.join(columns)} from {_ROWS} {' '.join(joins)}",
-            frames={_ROWS: entity_df},
-            on_demand=OnDemandFeatureView.get_requested_odfvs(feature_refs, project, registry),
-            full_feature_names=full_feature_names,
-            metadata=RetrievalMetadata(
-                features=feature_refs,
-                keys=[column for column in entity_df.columns if column != at],
-                min_event_timestamp=entity_df[at].min(),
-                max_event_timestamp=entity_df[at].max(),
-            ),
-        )
+        """Each entity row, in the caller's order, with the last snapshot at or before its instant of each view.
+
+        Parameters
+        ----------
+        entity_df
+            A frame or a DuckDB query with the join keys and `event_timestamp`, or one other column of instants;
+            without one, every entity at every instant from `start_date` to `end_date` that a view has a snapshot of.
+        filter_by_created_timestamp
+            Leave out snapshots that were created after a row's instant, in views that say when theirs were.
+
+        Raises
+        ------
+        ConfigError
+            The rows lack a join key or an instant, or a source isn't local Parquet.
+        NotReadyError
+            A source has no files, or none with a feature asked for.
+        """
+        with engine(config.offline_store.memory_gb, config.offline_store.threads) as connection:
+            views = [
+                View(
+                    name=view.name,
+                    source=parquet_source(connection, view.batch_source, config.repo_path),
+                    keys=_join_keys(view),
+                    features=_features(view, feature_refs, full_feature_names),
+                    ttl=view.ttl or None,
+                )
+                for view in feature_views
+            ]
+            if entity_df is None:
+                start, end = compute_non_entity_date_range(feature_views, start_date, end_date)
+                views = [replace(view, start=start) for view in views]
+                rows = all_rows(views, start, end)
+            else:
+                rows = entity_rows(connection, entity_df)
+            return _job(
+                config,
+                point_in_time(rows, views, filter_by_created_timestamp),
+                frames=rows.frames,
+                on_demand=OnDemandFeatureView.get_requested_odfvs(feature_refs, project, registry),
+                full_feature_names=full_feature_names,
+                metadata=RetrievalMetadata(
+                    features=feature_refs,
+                    keys=[column for column in rows.columns if column != rows.at],
+                    min_event_timestamp=rows.first,
+                    max_event_timestamp=rows.last,
+                ),
+            )
 
     @staticmethod
     def pull_latest_from_table_or_query(
-        config: RepoConfig,  # noqa: ARG004
+        config: RepoConfig,
         data_source: DataSource,
         join_key_columns: list[str],
         feature_name_columns: list[str],
@@ -89,15 +125,21 @@ class AsofOfflineStore(OfflineStore):
         start_date: datetime,
         end_date: datetime,
     ) -> RetrievalJob:
-        """The last row of every entity with a timestamp from `start_date` to `end_date`, both included."""
-        keys = ", ".join(map(quoted, join_key_columns))
-        newest = f"qualify row_number() over (partition by {keys} order by {quoted(timestamp_field)} desc) = 1"
-        columns = [*join_key_columns, *feature_name_columns]
-        return _between(data_source, columns, timestamp_field, created_timestamp_column, start_date, end_date, newest)
+        """The last row of every entity with a timestamp from `start_date` to `end_date`, both included.
+
+        Without feature columns, all columns; without join keys, one row with Feast's dummy key.
+        """
+        source = _look(config, data_source, timestamp_field, created_timestamp_column)
+        newest = f"{source.instant(source.timestamp)} desc"
+        if source.created:
+            newest += f", {source.instant(source.created)} desc nulls last"
+        keys = f"partition by {', '.join(map(source.column, join_key_columns))}" if join_key_columns else ""
+        query = _between(source, join_key_columns, feature_name_columns, start_date, end_date)
+        return _job(config, f"{query} qualify row_number() over ({keys} order by {newest}) = 1")
 
     @staticmethod
     def pull_all_from_table_or_query(
-        config: RepoConfig,  # noqa: ARG004
+        config: RepoConfig,
         data_source: DataSource,
         join_key_columns: list[str],
         feature_name_columns: list[str],
@@ -107,84 +149,110 @@ class AsofOfflineStore(OfflineStore):
         end_date: datetime | None = None,
     ) -> RetrievalJob:
         """Every row with a timestamp from `start_date` to `end_date`, both included."""
-        columns = [*join_key_columns, *feature_name_columns]
-        return _between(data_source, columns, timestamp_field, created_timestamp_column, start_date, end_date)
+        source = _look(config, data_source, timestamp_field, created_timestamp_column)
+        return _job(config, _between(source, join_key_columns, feature_name_columns, start_date, end_date))
 
-
-class _Query(RetrievalJob):
-    """A DuckDB query over Parquet files and the caller's frames, run when its result is asked for."""
-
-    def __init__(
-        self,
-        query: str,
-        parameters: Sequence[object] = (),
-        frames: Mapping[str, pd.DataFrame] | None = None,
-        on_demand: list[OnDemandFeatureView] | None = None,
-        full_feature_names: bool = False,
-        metadata: RetrievalMetadata | None = None,
+    @staticmethod
+    def offline_write_batch(
+        config: RepoConfig, feature_view: FeatureView, table: pa.Table, progress: Callable[[int], Any] | None
     ) -> None:
-        super().__init__()
-        self._query = query
-        self._parameters = list(parameters)
-        self._frames = dict(frames or {})
-        self._on_demand = list(on_demand or [])
-        self._full_feature_names = full_feature_names
-        self._metadata = metadata
+        """Append rows to the view's file, or to its folder as one more file.
 
-    def _to_arrow_internal(self, timeout: int | None = None) -> pa.Table:
-        with duckdb.connect() as connection:
-            connection.execute("set timezone = 'UTC'")
-            for name, frame in self._frames.items():
-                connection.register(name, frame)
-            found: pa.Table = connection.sql(self._query, params=self._parameters).to_arrow_table()
-        return found
+        Raises
+        ------
+        ConfigError
+            The source is a pattern: which of its files rows belong to is for whoever writes them.
+        SourceError
+            The rows have other columns than the file.
+        """
+        source = local_parquet(feature_view.batch_source)
+        path = Path(local_path(source, config.repo_path))
+        if glob.has_magic(str(path)):
+            raise ConfigError(f"feature view {feature_view.name}: rows can't be appended to the pattern {path}")
+        own = {name: column for column, name in source.field_mapping.items()}
+        table = table.rename_columns([own.get(name, name) for name in table.column_names])
+        if path.is_dir():
+            path /= f"{uuid.uuid4().hex}.parquet"
+        if path.exists():
+            earlier = pq.read_table(path)
+            if table.column_names != earlier.column_names:
+                raise SourceError(
+                    f"feature view {feature_view.name}: the rows have the columns {', '.join(table.column_names)}, "
+                    f"but {path} has {', '.join(earlier.column_names)}"
+                )
+            table = pa.concat_tables([earlier, table.cast(earlier.schema)])
+        with replacing(path) as scratch:
+            pq.write_table(table, scratch)
+        if progress:
+            progress(table.num_rows)
 
-    def _to_df_internal(self, timeout: int | None = None) -> pd.DataFrame:
-        frame: pd.DataFrame = self._to_arrow_internal(timeout).to_pandas()
-        return frame
+    @staticmethod
+    def write_logged_features(
+        config: RepoConfig,
+        data: pa.Table | Path,
+        source: LoggingSource,  # noqa: ARG004  Feast's signature, here and below
+        logging_config: LoggingConfig,
+        registry: BaseRegistry,  # noqa: ARG004
+    ) -> None:
+        """Add what a feature server logged to the destination's folder, as one more file."""
+        destination = logging_config.destination
+        if not isinstance(destination, FileLoggingDestination):
+            raise ConfigError(f"logged features go to Parquet files, not to {type(destination).__name__}")
+        folder = Path(local_path(local_parquet(destination.to_data_source()), config.repo_path))
+        with replacing(folder / f"{uuid.uuid4().hex}.parquet") as scratch:
+            pq.write_table(data if isinstance(data, pa.Table) else pq.read_table(data), scratch)
 
-    def to_sql(self) -> str:
-        return self._query
+    def validate_data_source(self, config: RepoConfig, data_source: DataSource) -> None:
+        """Refuse file sources that can't be read; files that no night has written yet are fine."""
+        if isinstance(data_source, FileSource):  # others, of requests and pushes, have nothing to look at
+            with suppress(NotReadyError):
+                _look(config, data_source)
 
-    @property
-    def full_feature_names(self) -> bool:
-        return self._full_feature_names
+    def get_table_column_names_and_types_from_data_source(
+        self, config: RepoConfig, data_source: DataSource
+    ) -> Iterable[tuple[str, str]]:
+        """Columns of any of the source's files with their Arrow types."""
+        source = _look(config, data_source)
+        schema = _job(config, f"select * from {source.relation} limit 0").to_arrow().schema
+        return [(column.name, str(column.type)) for column in schema]
 
-    @property
-    def on_demand_feature_views(self) -> list[OnDemandFeatureView]:
-        return self._on_demand
 
-    @property
-    def metadata(self) -> RetrievalMetadata | None:
-        return self._metadata
+def _look(
+    config: RepoConfig, source: DataSource | None, timestamp: str | None = None, created: str | None = None
+) -> ParquetSource:
+    with engine(config.offline_store.memory_gb, config.offline_store.threads) as connection:
+        return parquet_source(connection, source, config.repo_path, timestamp, created)
+
+
+def _job(config: RepoConfig, query: str, **details: Any) -> DuckDBJob:
+    return DuckDBJob(query, config.offline_store.memory_gb, config.offline_store.threads, config.repo_path, **details)
+
+
+def _join_keys(view: FeatureView) -> dict[str, str]:
+    """Join key of the view -> column of the entity rows; a view without entities is joined by time alone."""
+    keys = [column.name for column in view.entity_columns if column.name != DUMMY_ENTITY_ID]
+    return {key: view.projection.join_key_map.get(key, key) for key in keys}
+
+
+def _features(view: FeatureView, references: list[str], full_names: bool) -> dict[str, str]:
+    """Feature asked of the view -> its name in the result."""
+    own = f"{view.projection.name_to_use()}:"  # type: ignore[no-untyped-call]
+    asked = [reference.removeprefix(own) for reference in references if reference.startswith(own)]
+    prefix = f"{view.projection.name_alias or view.name}__" if full_names else ""
+    return {feature: f"{prefix}{feature}" for feature in asked}
 
 
 def _between(
-    source: DataSource,
-    columns: list[str],
-    timestamp_field: str,
-    created_timestamp_column: str | None,
-    start: datetime | None,
-    end: datetime | None,
-    qualify: str = "",
-) -> _Query:
-    moment = f"{quoted(timestamp_field)}::timestamptz"
-    taken = [*map(quoted, columns), f"{moment} as {quoted(timestamp_field)}"]
-    if created_timestamp_column:
-        taken.append(quoted(created_timestamp_column))
-    bounds = [(f"{moment} {sign} ?", bound) for sign, bound in ((">=", start), ("<=", end)) if bound is not None]
-    where = f"where {' and '.join(condition for condition, _ in bounds)}" if bounds else ""
-    return _Query(
-        f"select {', '.join(taken)} from {_files(source)} {where} {qualify}",
-        [bound if bound.tzinfo else bound.replace(tzinfo=UTC) for _, bound in bounds],
-    )
-
-
-def _files(source: DataSource | None) -> str:
-    return f"read_parquet({literal(_source(source).path)}, union_by_name = true, hive_partitioning = false)"
-
-
-def _source(source: DataSource | None) -> FileSource:
-    if not isinstance(source, FileSource):
-        raise NotImplementedError(f"this store reads Parquet file sources, not {type(source).__name__}")
-    return source
+    source: ParquetSource, keys: list[str], features: list[str], start: datetime | None, end: datetime | None
+) -> str:
+    """SQL of a source's rows; all its columns where no features are named."""
+    instants = dict.fromkeys(name for name in (source.timestamp, source.created) if name)
+    shown = {name: f"{source.instant(name)} as {quoted(name)}" for name in instants}
+    if features:
+        columns = ", ".join([source.column(name) for name in dict.fromkeys([*keys, *features]) if name not in shown])
+        columns = ", ".join([columns, *shown.values()])
+    else:
+        columns = f"* replace ({', '.join(shown.values())})"
+    if not keys:
+        columns += f", {literal(DUMMY_ENTITY_VAL)} as {quoted(DUMMY_ENTITY_ID)}"
+    return f"select {columns} from {source.relation} where {source.between(start, end)}"

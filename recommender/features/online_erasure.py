@@ -3,44 +3,38 @@
 from collections import Counter
 from collections.abc import Collection
 
-import psycopg
-from feast.infra.key_encoding_utils import serialize_entity_key
-from feast.protos.feast.types.EntityKey_pb2 import EntityKey
-from feast.protos.feast.types.Value_pb2 import Value
 from psycopg import sql
 
 from recommender.columns import USER_ID
-from recommender.errors import DatabaseError
-from recommender.features.online_store import SCHEMA
+from recommender.features.online_tables import SCHEMA, connect
 
-_KEY_VERSION = 3
-"""As `feature_store.yaml` says."""
+_OLD_KEY = "entity_key"
+"""A column of the form in which an earlier version kept a row a feature; nothing reads such a table any more."""
 
 
 def erase_online(database_url: str, users: Collection[str]) -> Counter[str]:
-    """Delete the users' rows from every online table, those of views no longer declared too; counts by user."""
-    keys = {_key(user): user for user in users}
+    """Delete the users' rows from every online table, those of views no longer declared too; counts by user.
+
+    Raises
+    ------
+    DatabaseError
+        PostgreSQL can't be reached.
+    """
     deleted: Counter[str] = Counter()
-    try:
-        with psycopg.connect(database_url, connect_timeout=10, application_name="recommender feast") as connection:
-            tables = connection.execute(
-                """select c.relname from pg_class c join pg_attribute a on a.attrelid = c.oid
-                   where c.relnamespace = to_regnamespace(%s) and c.relkind = 'r' and a.attname = 'entity_key'""",
-                [SCHEMA],
-            ).fetchall()
-            for (table,) in tables:
-                rows = connection.execute(
-                    sql.SQL("delete from {} where entity_key = any(%s) returning entity_key").format(
-                        sql.Identifier(SCHEMA, table)
-                    ),
-                    [list(keys)],
-                )
-                deleted.update(keys[bytes(key)] for (key,) in rows)
-    except psycopg.OperationalError as error:
-        raise DatabaseError(f"cannot reach PostgreSQL for the feature store: {' '.join(str(error).split())}") from None
+    with connect(database_url) as connection, connection.transaction():
+        tables = connection.execute(
+            """select relname, attname from pg_class join pg_attribute on attrelid = pg_class.oid
+               where relnamespace = to_regnamespace(%s) and relkind = 'r' and attname = any(%s)""",
+            [SCHEMA, [USER_ID, _OLD_KEY]],
+        ).fetchall()
+        for name, column in tables:
+            table = sql.Identifier(SCHEMA, name)
+            if column == _OLD_KEY:
+                connection.execute(sql.SQL("drop table {}").format(table))
+                continue
+            key = sql.Identifier(USER_ID)
+            rows = connection.execute(
+                sql.SQL("delete from {} where {} = any(%s) returning {}").format(table, key, key), [list(users)]
+            )
+            deleted.update(user for (user,) in rows)
     return deleted
-
-
-def _key(user_id: str) -> bytes:
-    key = EntityKey(join_keys=[USER_ID], entity_values=[Value(string_val=user_id)])
-    return bytes(serialize_entity_key(key, entity_key_serialization_version=_KEY_VERSION))

@@ -1,7 +1,7 @@
-"""The steps that prepare one column, each fitted on training rows only.
+"""The steps that prepare one column of numbers, each fitted on training rows only.
 
-A number passes log, fill, cap and scale in this order, each fitted on what the one before gives; a category passes
-its vocabulary. Every fitted step is saved as JSON with the model and describes itself in one line.
+A number passes log, fill, cap and scale in this order, each fitted on what the one before gives. Every fitted step is
+saved as JSON with the model and describes itself in one line. Categories have theirs in `vocabulary.py`.
 """
 
 from abc import abstractmethod
@@ -9,16 +9,9 @@ from typing import Self
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
-from pydantic import BaseModel, ConfigDict, FiniteFloat, model_validator
+from pydantic import BaseModel, ConfigDict, FiniteFloat
 
 from recommender.config.preprocessing import Missing, ScaleMethod
-
-UNKNOWN = 0
-"""Category index of a missing value."""
-OTHER = 1
-"""Category index of a value too rare for one of its own, or never met in training."""
-FIRST_NAMED = 2
 
 Floats = npt.NDArray[np.float64]
 
@@ -163,62 +156,6 @@ class Scale(Step):
                 return f"median {self.centre:.4g}, width {self.width:.4g}"
             case "none":
                 return "not scaled"
-
-
-class Vocabulary(Step):
-    """Categories as indices: 0 missing, 1 rare or never met in training, then the named ones by frequency."""
-
-    values: tuple[str, ...]
-    """The named ones; the first has index 2."""
-    counts: tuple[int, ...]
-    """Training rows of each."""
-    missing_share: FiniteFloat
-    other_share: FiniteFloat
-    """Of the training rows, too rare for a name."""
-
-    @model_validator(mode="after")
-    def _whole(self) -> Self:
-        if len(set(self.values)) != len(self.values) or len(self.values) != len(self.counts):
-            raise ValueError("a vocabulary needs different values, each with its count")
-        return self
-
-    def __len__(self) -> int:
-        """Number of indices, those of missing and other values included."""
-        return len(self.values) + FIRST_NAMED
-
-    @classmethod
-    def fit(cls, column: pd.Series, rare_count: int) -> Self:
-        """Name what has at least `rare_count` rows."""
-        codes, names = _factorized(column)
-        seen = pd.Series(np.bincount(codes[codes >= 0], minlength=len(names)), index=names).groupby(level=0).sum()
-        frequent = seen[seen >= rare_count]
-        # by count, then by name: the same rows in any order give the same indices
-        values = sorted(frequent.index, key=lambda value: (-frequent[value], value))
-        rows = max(1, len(codes))
-        return cls(
-            values=tuple(values),
-            counts=tuple(int(frequent[value]) for value in values),
-            missing_share=float((codes < 0).sum() / rows),
-            other_share=float((seen.sum() - frequent.sum()) / rows),
-        )
-
-    def transform(self, column: pd.Series) -> npt.NDArray[np.int32]:
-        codes, names = _factorized(column)
-        found = pd.Index(self.values, dtype=object).get_indexer(names)
-        # the last entry answers code -1, a missing value
-        indices = np.append(np.where(found < 0, OTHER, found + FIRST_NAMED), UNKNOWN).astype(np.int32)
-        encoded: npt.NDArray[np.int32] = indices[codes]
-        return encoded
-
-    def describe(self) -> str:
-        shares = f"{self.other_share:.1%} rarer ones as other, {self.missing_share:.1%} missing as unknown"
-        return f"{len(self.values):,} categories, {shares}"
-
-
-def _factorized(column: pd.Series) -> tuple[npt.NDArray[np.intp], pd.Index]:
-    """Codes, -1 for missing, and what they stand for as text."""
-    codes, uniques = pd.factorize(column)
-    return codes, pd.Index([str(value) for value in uniques], dtype=object)
 
 
 def _moments(values: Floats) -> tuple[float, float]:

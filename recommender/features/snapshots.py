@@ -1,171 +1,202 @@
 """Feature snapshots: one row an entity and night, computed for many nights in one pass over the events.
 
-Days are integers since the epoch. A snapshot of night `s` counts what happened on days up to `s`. Each
-entity's daily activity and its snapshot days form one stream, sorted by day; window functions over that
-stream give every count at every snapshot day. The expressions are Ibis, so that they run on any engine that
-Ibis compiles window functions for.
+A snapshot of night `s` knows what happened up to the end of `s`. The expressions are Ibis, so that they run on any
+engine that Ibis compiles window functions for; `engine.py` says on which.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from datetime import date
 
 import ibis
 import ibis.expr.types as ir
-import pandas as pd
 import pyarrow as pa
 
-from recommender.columns import CATEGORY, CREATOR, EVENT_TIMESTAMP, ITEM_ID, TS, USER_ID
+from recommender.columns import CREATOR, EVENT_TIMESTAMP, TITLE, YEAR
 from recommender.config.profile import Profile
-from recommender.data.dataset import night_end
-from recommender.data.events import known_events
-from recommender.features.definitions import KEYS, Entity, Feature, declared_features
+from recommender.data.dataset import SECONDS_A_DAY, night_end
+from recommender.features import titles
+from recommender.features.activity import activity, creator_activity
+from recommender.features.affinity import category_affinity
+from recommender.features.definitions import Feature, FeatureTable, feature_tables
+from recommender.features.engine import feature_engine
+from recommender.features.groups import counts, first_meetings, group_measures, grouping
+from recommender.features.measures import ATTRIBUTE, ATTRIBUTE_AGE, KEYS, Entity, Kind
+from recommender.features.timeline import Timeline, chunks, day_number
+from recommender.features.windows import DISTINCT, at_nights
+from recommender.features.world import World, read_world, single
+from recommender.progress import Progress, quiet
 from recommender.storage.lake import Lake
 
-_EPOCH = date(1970, 1, 1)
+ROWS_AT_ONCE = 4_000_000
+"""Entities times nights that are computed together: bounds the memory of a long history."""
+VERSIONS = "versions"
+_TYPES: dict[Kind, str] = {
+    "numeric": "float32",
+    "categorical": "string",
+    "categories": "array<string>",
+    "vector": "array<float32>",
+}
+_TITLES: dict[str, Callable[[ir.StringValue], ir.Value]] = {
+    "title_length": titles.title_length,
+    "title_words": titles.title_words,
+    "title_digits": titles.title_digits,
+}
 
 
-def snapshot_table(entity: Entity) -> str:
-    """Name of the entity's table in the lake."""
-    return f"{entity}_features"
+def build_snapshots(
+    lake: Lake, profile: Profile, todo: Mapping[str, Sequence[date]], known: date, progress: Progress = quiet
+) -> None:
+    """Write snapshots to the lake, all of them from one reading of the events.
 
-
-def build_snapshots(lake: Lake, profile: Profile, entity: Entity, nights: Sequence[date], known: date) -> None:
-    """Write the entity's snapshots of `nights` to the lake, in one pass over the events.
-
-    `known` names the night whose users and items tables are used: entities that it doesn't list get no row.
+    Parameters
+    ----------
+    todo
+        By name of a table of `feature_tables`: its nights.
+    known
+        The night whose users and items tables are used: entities that they don't list get no row.
     """
+    tables = feature_tables(profile)
+    nights = [night for wanted in todo.values() for night in wanted]
     if not nights:
         return
-    connection = ibis.duckdb.connect()
-    try:
-        snapshots = _snapshots(connection, lake, profile, entity, nights, known)
-        for night in nights:
-            rows = snapshots.filter(snapshots["night"] == _day(night)).drop("night").order_by(KEYS[entity])
-            lake.write(snapshot_table(entity), night, _stamped(rows.to_pyarrow(), night), {"nights": len(nights)})
-    finally:
-        connection.disconnect()
+    with feature_engine(profile.engine) as connection, ExitStack() as kept:
+        world = read_world(connection, kept, lake, max(nights), known)
+        for name, wanted in todo.items():
+            largest = max(world.sizes.values())
+            for part in chunks(wanted, max(1, ROWS_AT_ONCE // max(1, largest))):
+                progress(f"{name} of {_nights(part)}")
+                with ExitStack() as part_kept:
+                    rows = _snapshots(world, part_kept, tables[name], part)
+                    _write(lake, tables[name], part, rows, known)
 
 
-def _snapshots(
-    connection: ibis.BaseBackend, lake: Lake, profile: Profile, entity: Entity, nights: Sequence[date], known: date
+def outdated(lake: Lake, table: FeatureTable, nights: Iterable[date]) -> list[date]:
+    """Of these nights the ones whose snapshot is missing or was made by other definitions."""
+    return [night for night in nights if built_versions(lake, table.name, night) != table.versions]
+
+
+def built_versions(lake: Lake, table: str, night: date) -> dict[str, str] | None:
+    """The versions of the features in a snapshot; None where there is none."""
+    if not lake.path(table, night).is_file():
+        return None
+    versions = lake.facts(table, night).get(VERSIONS)
+    return versions if isinstance(versions, dict) else {}
+
+
+def _snapshots(world: World, kept: ExitStack, table: FeatureTable, nights: Sequence[date]) -> ir.Table:
+    """Keys, `night` as a day number and the table's features, computed once and kept by the engine."""
+    windows = {feature.window_days for feature in table.features if feature.window_days}
+    numbers = tuple(sorted(day_number(night) for night in nights))
+    # a year of nights without events before the first is as good as any number of them
+    timeline = Timeline(numbers, tuple(sorted(windows)), min(world.first_day, numbers[0]))
+    for entity, key in KEYS.items():
+        if table.keys == (key,):
+            rows = _entity_rows(world, kept, timeline, entity, table.features)
+            break
+    else:
+        segment = table.keys[0]
+        rows = category_affinity(world, timeline, segment, table.features)
+    columns = {feature.name: _typed(rows, feature) for feature in table.features}
+    return world.keep(kept, rows.select(*table.keys, "night", **columns))
+
+
+def _entity_rows(
+    world: World, kept: ExitStack, timeline: Timeline, entity: Entity, features: Sequence[Feature]
 ) -> ir.Table:
-    """Key, `night` (day number) and the declared features, materialised once in the engine."""
-    key = KEYS[entity]
-    features = declared_features(profile, entity)
-    entities = _first_values(connection.read_parquet(lake.latest(f"{entity}s", known), table_name="entities"))
-    events = _events(connection, lake, max(nights), known)
-    grid = ibis.memtable(pd.DataFrame({"night": [_day(night) for night in nights]})).mutate(
-        night=lambda table: table["night"].cast("int32")
-    )
-    rows = entities.cross_join(grid)
-    measured = [feature for feature in features if feature.measure != "attribute"]
-    own = [feature for feature in measured if feature.measure != "creator_events"]
-    if own:
-        activity = _activity(events, key)
-        stream = _at_nights(activity, entities.select(key).cross_join(grid), key)
-        rows = rows.left_join(_measures(stream, own, key), [key, "night"]).drop(f"{key}_right", "night_right")
-    for_creators = [feature for feature in measured if feature.measure == "creator_events"]
-    if for_creators and CREATOR in entities.columns:
-        creators = entities.select(CREATOR).filter(entities[CREATOR].notnull()).distinct()
-        stream = _at_nights(_activity(events, CREATOR), creators.cross_join(grid), CREATOR)
-        measures = _measures(stream, for_creators, CREATOR)
-        rows = rows.left_join(measures, [CREATOR, "night"]).drop(f"{CREATOR}_right", "night_right")
-    columns = {feature.name: _typed(rows, feature) for feature in features}
-    # a table, not a view: the windows run once, however many nights are then cut out of it
-    return connection.create_table("snapshots", rows.select(key, "night", **columns), temp=True)
+    """Every entity at every night, with its own columns and the measures."""
+    grid = world.entities(entity).cross_join(timeline.grid())
+    rows = grid.mutate(**{
+        feature.name: _own(grid, feature) for feature in features if _is_own(feature) and _available(grid, feature)
+    })  # fmt: skip
+    for feature in features:
+        if feature.kind == "vector":
+            vectors = titles.title_embedding(world, int(feature.width or 0))
+            rows = _joined(rows, vectors.rename({feature.name: "vector"}), [entity])
+    measures = [feature for feature in features if not _is_own(feature)]
+    for measured in _measured(world, kept, timeline, entity, measures):
+        rows = _joined(rows, measured, [entity, "night"])
+    by_creator = [feature for feature in features if feature.family == "creator_events"]
+    if by_creator:
+        creators = world.first_value(CREATOR).rename(creator="value")
+        everyone = creators.select("creator").distinct()
+        sums = creator_activity(world, timeline, creators)
+        values = at_nights(sums, {}, timeline, "creator", everyone, by_creator)
+        rows = _joined(rows, creators.inner_join(values, "creator").drop("creator"), [entity, "night"])
+    return rows
 
 
-def _first_values(table: ir.Table) -> ir.Table:
-    """Of multi-valued columns the first value, null where there is none: features have one value an entity."""
-    first = {name: table[name][0] for name, kind in table.schema().items() if kind.is_array()}
-    return table.mutate(**first) if first else table
+def _measured(
+    world: World, kept: ExitStack, timeline: Timeline, entity: Entity, features: Sequence[Feature]
+) -> list[ir.Table]:
+    """Tables of the entity's number, `night` and some features each."""
+    grouped = {feature.name: by for feature in features if (by := grouping(feature)) is not None}
+    summed = [
+        feature
+        for feature in features
+        if feature.name not in grouped and feature.kind != "vector" and feature.family != "creator_events"
+    ]
+    distinct = {DISTINCT[feature.family] for feature in summed if feature.family in DISTINCT}
+    groups = sorted({*grouped.values(), *distinct})
+    met = {by: world.keep(kept, counts(world, timeline, entity, by)) for by in groups}
+    found = []
+    if summed:
+        new = {by: first_meetings(met[by], entity) for by in sorted(distinct)}
+        sums = activity(world, timeline, entity, summed)
+        found.append(at_nights(sums, new, timeline, entity, world.entities(entity), summed))
+    for by in sorted(set(grouped.values())):
+        chosen = [feature for feature in features if grouped.get(feature.name) == by]
+        found.append(group_measures(world, met[by], timeline, entity, by, chosen))
+    return found
+
+
+def _is_own(feature: Feature) -> bool:
+    """True where the entity's row says the value, whatever happened."""
+    return feature.measure in (ATTRIBUTE, ATTRIBUTE_AGE) or feature.family == "decade" or feature.family in _TITLES
+
+
+def _available(rows: ir.Table, feature: Feature) -> bool:
+    """Whether the lake's table, which may be older than the profile, has the column."""
+    return (feature.of or (YEAR if feature.family == "decade" else TITLE)) in rows.columns
+
+
+def _own(rows: ir.Table, feature: Feature) -> ir.Value:
+    if feature.measure == ATTRIBUTE_AGE:
+        end = (rows["night"].cast("int64") + 1) * SECONDS_A_DAY
+        age = (end - rows[feature.of].epoch_seconds()).cast("float64") / SECONDS_A_DAY
+        return (age >= 0).ifelse(age, ibis.null("float64"))
+    if feature.measure == ATTRIBUTE:
+        return rows[feature.of] if feature.kind == "categories" else single(rows, str(feature.of))
+    if feature.family == "decade":
+        return (rows[YEAR] // 10 * 10).cast("int32").cast("string") + "s"
+    return _TITLES[feature.family](rows[TITLE])
+
+
+def _joined(rows: ir.Table, more: ir.Table, keys: list[str]) -> ir.Table:
+    return rows.left_join(more, keys).drop(*(f"{key}_right" for key in keys))
 
 
 def _typed(rows: ir.Table, feature: Feature) -> ir.Value:
+    kind = _TYPES[feature.kind]
     if feature.name not in rows.columns:
-        return ibis.null("float32" if feature.kind == "numeric" else "string")
-    return rows[feature.name].cast("float32" if feature.kind == "numeric" else "string")
+        return ibis.null(kind)
+    value = rows[feature.name].cast(kind)
+    # who had no event in a window is in none of its groups
+    return value.fill_null(0) if grouping(feature) and feature.kind == "numeric" and feature.high is None else value
 
 
-def _events(connection: ibis.BaseBackend, lake: Lake, last: date, known: date) -> ir.Table:
-    """user_id, item_id, day, and the item's creator and category; only what `last` may know."""
-    connection.raw_sql(f"create or replace temp view events as select * from {known_events(lake, known)}")
-    events = connection.table("events")
-    events = events.filter(events[TS] < ibis.literal(night_end(last).replace(tzinfo=None)))
-    events = events.mutate(day=(events[TS].epoch_seconds() // 86_400).cast("int32"))
-    items = _first_values(connection.read_parquet(lake.latest("items", known), table_name="catalogue"))
-    taken = [name for name in (CREATOR, CATEGORY) if name in items.columns]
-    joined = events.select(USER_ID, ITEM_ID, "day").inner_join(items.select(ITEM_ID, *taken), ITEM_ID)
-    missing = {name: ibis.null("string") for name in (CREATOR, CATEGORY) if name not in taken}
-    return joined.mutate(**missing) if missing else joined
+def _write(lake: Lake, table: FeatureTable, nights: Sequence[date], rows: ir.Table, known: date) -> None:
+    for night in nights:
+        one = rows.filter(rows["night"] == day_number(night)).drop("night").order_by(table.keys)
+        facts = {VERSIONS: table.versions, "known": known.isoformat()}
+        lake.write(table.name, night, _stamped(one.to_pyarrow(), len(table.keys), night), facts)
 
 
-def _activity(events: ir.Table, key: str) -> ir.Table:
-    """One row an entity and day: events, and how many users, creators and categories were new to it."""
-    day = events.filter(events[key].notnull()).group_by(key, "day").agg(events=ibis._.count())
-    for name in _others(key):
-        # a column counted once, on the day it first occurs with this entity
-        first = (
-            events.filter(events[name].notnull() & events[key].notnull())
-            .group_by(key, name)
-            .agg(day=ibis._["day"].min())
-        )
-        new = first.group_by(key, "day").agg(**{f"new_{name}": ibis._.count()})
-        day = day.left_join(new, [key, "day"]).drop(f"{key}_right", "day_right")
-    return day
-
-
-def _others(key: str) -> tuple[str, ...]:
-    return (CREATOR, CATEGORY) if key == USER_ID else (USER_ID,)
-
-
-def _at_nights(activity: ir.Table, grid: ir.Table, key: str) -> ir.Table:
-    """The entity's active days and its snapshot nights in one stream; nights count nothing."""
-    counts = [name for name in activity.columns if name not in (key, "day")]
-    days = activity.mutate(
-        night=ibis.null("int32"), active_day=activity["day"], **{name: activity[name].fill_null(0) for name in counts}
-    )
-    nights = grid.mutate(
-        day=grid["night"], active_day=ibis.null("int32"), **{name: ibis.literal(0, "int64") for name in counts}
-    )
-    columns = [key, "day", "night", "active_day", *counts]
-    return days.select(columns).union(nights.select(columns))
-
-
-def _measures(stream: ir.Table, features: Iterable[Feature], key: str) -> ir.Table:
-    """Every feature at every night of the stream; an entity without events has no recency, and counts of 0."""
-    so_far = ibis.window(group_by=key, order_by="day", range=(None, 0))
-    columns = {}
-    for feature in features:
-        days = feature.window_days
-        window = so_far if days is None else ibis.window(group_by=key, order_by="day", range=(1 - days, 0))
-        match feature.measure:
-            case "events" | "events_total" | "creator_events":
-                value = stream["events"].sum().over(window)
-            case "active_days":
-                value = stream["active_day"].count().over(window)
-            case "creators_total":
-                value = stream[f"new_{CREATOR}"].sum().over(window)
-            case "categories_total":
-                value = stream[f"new_{CATEGORY}"].sum().over(window)
-            case "users_total":
-                value = stream[f"new_{USER_ID}"].sum().over(window)
-            case "days_since_last_event":
-                value = stream["day"] - stream["active_day"].max().over(window)
-            case "tenure_days" | "days_since_first_event":
-                value = stream["day"] - stream["active_day"].min().over(window)
-            case unknown:
-                raise ValueError(f"no expression for the measure {unknown!r}")
-        columns[feature.name] = value
-    measured = stream.mutate(**columns)
-    return measured.filter(measured["night"].notnull()).select(key, "night", *columns)
-
-
-def _day(night: date) -> int:
-    return (night - _EPOCH).days
-
-
-def _stamped(rows: pa.Table, night: date) -> pa.Table:
+def _stamped(rows: pa.Table, place: int, night: date) -> pa.Table:
     """Insert the instant the snapshot stands for, as microseconds in UTC."""
     instant = pa.scalar(night_end(night).replace(tzinfo=None), pa.timestamp("us"))
-    return rows.add_column(1, EVENT_TIMESTAMP, pa.repeat(instant, rows.num_rows))
+    return rows.add_column(place, EVENT_TIMESTAMP, pa.repeat(instant, rows.num_rows))
+
+
+def _nights(nights: Sequence[date]) -> str:
+    return str(nights[0]) if len(nights) == 1 else f"{len(nights)} nights up to {max(nights)}"

@@ -1,10 +1,11 @@
-"""Feast over the lake: what is declared in the profile becomes entities, feature views and a feature service.
+"""Feast over the lake: what is declared in the profile is registered, retrieved point-in-time, and served online.
 
     store = feature_store(settings, url)
     apply(store, profile, settings.lake)
     users, items = historical_features(store, profile, entity_rows)     # point-in-time, for training
     materialize(store, ds)                                              # tonight's values to PostgreSQL
     online_features(store, profile, "user-42")
+    register_service(store, profile, model_version, kept)               # the features of a trained model, by its name
 
 Snapshots reach Feast by path only: nothing here computes a feature.
 """
@@ -13,9 +14,9 @@ import io
 import logging
 import math
 import warnings
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
-from datetime import date, timedelta
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -28,29 +29,39 @@ import yaml
 from recommender.columns import EVENT_TIMESTAMP, ITEM_ID, USER_ID
 from recommender.config.profile import Profile
 from recommender.config.settings import Settings
-from recommender.data.dataset import night_end
 from recommender.errors import DatabaseError, NotReadyError, RecommenderError
-from recommender.features.definitions import KEYS, Entity, Feature, declared_features
+from recommender.features.definitions import Feature
+from recommender.features.loading import affinity_keys
+from recommender.features.measures import KEYS, Subject
+from recommender.features.pairs import ASKED_AT, affinity_key_names
+from recommender.progress import Progress, quiet
 from recommender.storage.duckdb_sql import one_line
+from recommender.storage.lake import Lake
 
 with warnings.catch_warnings():  # importing Feast turns every library's deprecation warnings on
-    import feast
-    from feast import FeatureService, FeatureStore, FeatureView, Field, FileSource, RepoConfig, ValueType
-    from feast.types import Float32, String
+    from feast import FeatureService, FeatureStore, RepoConfig
 
-    from recommender.features.online_store import SCHEMA
+    from recommender.features.feast_objects import (
+        MODEL_TAG,
+        definitions,
+        model_service,
+        outdated,
+        references,
+        source_names,
+    )
+    from recommender.features.materialization import materialize_night
+    from recommender.features.online_tables import SCHEMA
+    from recommender.features.sources import offline_config
 
 logging.getLogger("feast").setLevel(logging.WARNING)
 
 FEATURE_REPO = Path(__file__).resolve().parents[2] / "feature_repo"
-SERVICE = "two_tower"
-"""The feature service of the model kind that is trained on it."""
 _LOCK = 0x6665617374
 """Advisory lock of whoever changes the registry: Feast itself takes none."""
 _URL = "${RECOMMENDER_DATABASE_URL}"
 _ROW = "__row"
 
-Value = float | str | None
+Value = float | str | list[float] | list[str] | None
 
 
 def feature_store(settings: Settings, database_url: str) -> FeatureStore:
@@ -68,7 +79,8 @@ def feature_store(settings: Settings, database_url: str) -> FeatureStore:
     """
     url = "postgresql+psycopg://" + database_url.partition("://")[2]
     text = (FEATURE_REPO / "feature_store.yaml").read_text(encoding="utf-8")
-    config = RepoConfig(**yaml.safe_load(text.replace(_URL, url)))
+    described = yaml.safe_load(text.replace(_URL, url))
+    config = RepoConfig(**{**described, "offline_store": offline_config(settings.profile.engine)})
     config.repo_path = settings.world / "feast"
     store = FeatureStore(config=config)
     with _registry_lock(store) as connection:
@@ -79,24 +91,47 @@ def feature_store(settings: Settings, database_url: str) -> FeatureStore:
     return store
 
 
-def definitions(profile: Profile, lake: Path) -> list[Any]:
-    """Entities, a view an entity with declared features, and the service over the views."""
-    entities: list[feast.Entity] = []
-    views: list[Any] = []
-    for name, key in KEYS.items():
-        entity = feast.Entity(name=name, join_keys=[key], value_type=ValueType.STRING)
-        entities.append(entity)
-        features = declared_features(profile, name)
-        if features:
-            views.append(_view(name, entity, features, lake))
-    services = [FeatureService(name=SERVICE, features=views)] if views else []
-    return [*entities, *views, *services]
+def apply(store: FeatureStore, profile: Profile, lake: Path, progress: Progress = quiet) -> None:
+    """Bring the registry and the online tables to what the profile declares; again and again is fine.
+
+    What it no longer declares is removed, and so are the services of models whose features it no longer declares or
+    defines otherwise: they would answer with values that their models were not trained on. `progress` names them.
+    """
+    with _registry_lock(store), warnings.catch_warnings(action="ignore", category=RuntimeWarning):
+        # Feast warns that on-demand views are experimental
+        wanted = definitions(profile, lake)
+        store.apply(wanted, objects_to_delete=_undeclared(store, profile, wanted, progress), partial=False)
 
 
-def apply(store: FeatureStore, profile: Profile, lake: Path) -> None:
-    """Bring the registry and the online tables to what the profile declares; again and again is fine."""
+def register_service(
+    store: FeatureStore,
+    profile: Profile,
+    model_version: str,
+    kept: Collection[str],
+    subjects: Sequence[Subject] = ("user", "item"),
+) -> None:
+    """Register what a model reads under its version, and remove the services of models that aren't `kept`.
+
+    Parameters
+    ----------
+    kept
+        Versions of the models that still exist.
+    subjects
+        Whose declared features the model reads.
+    """
     with _registry_lock(store):
-        store.apply(definitions(profile, lake))
+        listed: list[Any] = [*store.list_feature_views(), *store.list_on_demand_feature_views()]
+        views = {view.name: view for view in listed}
+        forgotten = [
+            service
+            for service in store.list_feature_services()
+            if service.tags.get(MODEL_TAG, model_version) not in {*kept, model_version}
+        ]
+        service = model_service(profile, model_version, subjects, views)
+        for old in forgotten:
+            store.delete_feature_service(old.name)
+        store.registry.apply_feature_service(service, store.project)
+        store.refresh_registry()  # type: ignore[no-untyped-call]
 
 
 def historical_features(
@@ -124,70 +159,121 @@ def historical_features(
     RecommenderError
         The store answered with fewer or more rows than asked for.
     """
-    rows = entity_rows[[USER_ID, ITEM_ID, EVENT_TIMESTAMP]].reset_index(drop=True)
-    rows[_ROW] = np.arange(len(rows))
-    references = [
-        f"{_view_name(entity)}:{feature.name}" for entity in KEYS for feature in declared_features(profile, entity)
-    ]
-    if references:
-        try:
-            found = store.get_historical_features(rows, references, full_feature_names=True).to_df()
-        except duckdb.Error as error:
-            raise NotReadyError(
-                f"feature snapshots can't be read ({one_line(error)}): run `recommender run features`"
-            ) from None
-        if len(found) != len(rows) or not (np.sort(found[_ROW].to_numpy()) == rows[_ROW].to_numpy()).all():
-            raise RecommenderError(f"the feature store returned {len(found)} rows for {len(rows)} entity rows")
-        rows = found.iloc[np.argsort(found[_ROW].to_numpy())].reset_index(drop=True)
-    return _declared(rows, profile, "user"), _declared(rows, profile, "item")
+    rows = entity_rows[[USER_ID, ITEM_ID, EVENT_TIMESTAMP]]
+    found = _historical(store, rows, list(references(profile, ("user", "item"))))
+    user, item = (_named(found, references(profile, [entity])) for entity in KEYS)
+    return user, item
+
+
+def historical_pair_features(store: FeatureStore, profile: Profile, entity_rows: pd.DataFrame) -> pd.DataFrame:
+    """The declared pair features of each row's user and item as known at its instant.
+
+    Parameters
+    ----------
+    entity_rows
+        user_id, item_id and event_timestamp as for `historical_features`; the columns of `affinity_keys`; and
+        `asked_at`, the instant whose hour and weekday are meant, where it isn't event_timestamp.
+
+    Returns
+    -------
+    A frame with a row an entity row, in the same order, and the declared names in the declared order.
+    """
+    chosen = references(profile, ["pair"])
+    rows = entity_rows if ASKED_AT in entity_rows else entity_rows.assign(**{ASKED_AT: entity_rows[EVENT_TIMESTAMP]})
+    keys = [USER_ID, ITEM_ID, EVENT_TIMESTAMP, ASKED_AT, *affinity_key_names(profile)]
+    return _named(_historical(store, rows[keys], list(chosen)), chosen)
 
 
 def materialize(store: FeatureStore, ds: date) -> bool:
-    """Put the snapshots of `ds` into the online store; False where it already holds a newer night, which stays."""
-    instant = night_end(ds)
+    """Put the snapshots of `ds` into the online store; False where it already holds a newer night, which stays.
+
+    Raises
+    ------
+    NotReadyError
+        A declared view has no snapshot of the night.
+    """
     with _registry_lock(store), redirect_stdout(io.StringIO()):  # Feast prints what it does
-        stale = [
-            view.name
-            for view in store.list_feature_views()
-            if view.most_recent_end_time is None or view.most_recent_end_time <= instant
-        ]
-        if stale:
-            store.materialize(instant, instant, feature_views=stale)
-    return bool(stale)
+        return materialize_night(store, ds)
 
 
 def online_features(store: FeatureStore, profile: Profile, user_id: str) -> dict[str, Value]:
     """A user's features as last materialized, by name in the declared order; all None for an unknown user."""
-    names = [feature.name for feature in declared_features(profile, "user")]
-    if not names:
+    chosen = references(profile, ["user"])
+    if not chosen:
         return {}
-    references = [f"{_view_name('user')}:{name}" for name in names]
-    answer = store.get_online_features(references, [{USER_ID: user_id}]).to_dict()
-    return {name: _known(answer[name][0]) for name in names}
+    answer = store.get_online_features(list(chosen), [{USER_ID: user_id}]).to_dict()
+    return {feature.name: _known(answer[feature.name][0]) for feature in chosen.values()}
 
 
-def _view(name: Entity, entity: feast.Entity, features: list[Feature], lake: Path) -> FeatureView:
-    source = FileSource(
-        name=f"{name}_snapshots",
-        path=str(lake / _view_name(name) / "ds=*" / "data.parquet"),
-        timestamp_field=EVENT_TIMESTAMP,
-    )
-    # with the key and every type spelled out Feast needs no file to infer them from
-    fields = [Field(name=KEYS[name], dtype=String)]
-    for feature in features:
-        dtype = Float32 if feature.kind == "numeric" else String
-        fields.append(Field(name=feature.name, dtype=dtype, description=feature.description))
-    return FeatureView(name=_view_name(name), entities=[entity], schema=fields, source=source, ttl=timedelta(0))
+def online_pair_features(
+    store: FeatureStore, profile: Profile, lake: Lake, user_id: str, item_ids: Sequence[str], asked_at: datetime
+) -> pd.DataFrame:
+    """The declared pair features of a user with each item, from what was last materialized.
+
+    Parameters
+    ----------
+    lake
+        Its newest users and items say what affinities are looked up by.
+    asked_at
+        The instant whose hour and weekday are meant.
+
+    Returns
+    -------
+    (items, features) in the order of `item_ids`, the declared names in the declared order.
+    """
+    chosen = references(profile, ["pair"])
+    if not chosen:
+        return pd.DataFrame(index=pd.RangeIndex(len(item_ids)))
+    users, items = np.full(len(item_ids), user_id, dtype=object), np.array(item_ids, dtype=object)
+    keys = affinity_keys(lake, profile, date.max, users, items)
+    rows = {USER_ID: users, ITEM_ID: items, **keys}
+    # Feast can't look up a missing key; nobody's is empty
+    asked: dict[str, Any] = {name: ["" if value is None else value for value in rows[name]] for name in rows}
+    answer = store.get_online_features(list(chosen), {**asked, ASKED_AT: [asked_at] * len(item_ids)}, True)
+    return _named(answer.to_df(), chosen)
 
 
-def _view_name(entity: Entity) -> str:
-    return f"{entity}_features"
+def _undeclared(store: FeatureStore, profile: Profile, wanted: Sequence[Any], progress: Progress) -> list[Any]:
+    """Objects of the registry that the profile doesn't declare, and services of models of other definitions."""
+    names = {(type(item), item.name) for item in wanted}
+    gone: list[Any] = [source for source in store.list_data_sources() if source.name not in source_names(wanted)]
+    listed = (store.list_entities, store.list_feature_views, store.list_on_demand_feature_views)
+    gone += [item for items in listed for item in items() if (type(item), item.name) not in names]
+    for service in store.list_feature_services():
+        if (FeatureService, service.name) in names:
+            continue
+        changed = outdated(service, profile)
+        if MODEL_TAG not in service.tags or changed:
+            gone.append(service)
+        if changed:
+            progress(f"Feast: the service of {service.name} is removed: {', '.join(changed)} gone or redefined")
+    return gone
 
 
-def _declared(rows: pd.DataFrame, profile: Profile, entity: Entity) -> pd.DataFrame:
-    names = [feature.name for feature in declared_features(profile, entity)]
-    frame = rows[[f"{_view_name(entity)}__{name}" for name in names]]
-    return frame.set_axis(names, axis="columns")
+def _historical(store: FeatureStore, entity_rows: pd.DataFrame, features: list[str]) -> pd.DataFrame:
+    """The rows with the features as columns `view__feature`, in the rows' order."""
+    rows = entity_rows.reset_index(drop=True)
+    if not features:
+        return rows
+    rows[_ROW] = np.arange(len(rows))
+    try:
+        found = store.get_historical_features(rows, features, full_feature_names=True).to_df()
+    except duckdb.Error as error:
+        raise NotReadyError(
+            f"feature snapshots can't be read ({one_line(error)}): run `recommender run features`"
+        ) from None
+    if len(found) != len(rows) or not (np.sort(found[_ROW].to_numpy()) == rows[_ROW].to_numpy()).all():
+        raise RecommenderError(f"the feature store returned {len(found)} rows for {len(rows)} entity rows")
+    ordered: pd.DataFrame = found.iloc[np.argsort(found[_ROW].to_numpy())].reset_index(drop=True)
+    return ordered
+
+
+def _named(rows: pd.DataFrame, chosen: Mapping[str, Feature]) -> pd.DataFrame:
+    """The chosen features under their own names; numbers are float32 with NaN, all else has None where missing."""
+    frame = rows[[reference.replace(":", "__") for reference in chosen]]
+    frame = frame.set_axis([feature.name for feature in chosen.values()], axis="columns")
+    numeric = {feature.name: np.float32 for feature in chosen.values() if feature.kind == "numeric"}
+    return frame.astype(numeric)
 
 
 def _known(value: Value) -> Value:

@@ -25,7 +25,7 @@ from recommender.training.report import FitReport
 if TYPE_CHECKING:
     from feast import FeatureStore
 
-RECIPE = 2
+RECIPE = 3
 """Raised when the training code changes what the same data and configuration give."""
 REFIT_SUFFIX = "full"
 
@@ -60,6 +60,7 @@ def train_candidate(
     version = f"{TwoTower.kind}-{ds}-{hashlib.sha256(identity.encode()).hexdigest()[:8]}"
     known = registry.find(connection, version)
     if known is not None and _is_whole(known):
+        _register_service(store, settings, connection, version)
         return Trained(version, f"{version} is trained already")
     rows = training_rows(store, profile, dataset)
     progress(
@@ -79,6 +80,7 @@ def train_candidate(
         (scratch / "metrics.json").write_text(json.dumps(metrics, indent=1))
         (scratch / "profile.json").write_text(profile.model_dump_json(indent=1))
     registry.register(connection, version, model.kind, ds, folder, checksum(folder), config, metrics)
+    _register_service(store, settings, connection, version)
     return Trained(version, f"{version}: {_summary(report)}", report.epochs, report.seconds)
 
 
@@ -123,10 +125,18 @@ def refit_champion(
     )
 
 
+def _register_service(store: "FeatureStore", settings: Settings, connection: psycopg.Connection, version: str) -> None:
+    """In Feast's registry, the features that the model reads under its name; for every model that still exists."""
+    from recommender.features.store import register_service  # Feast takes seconds to import: only training needs it
+
+    register_service(store, settings.profile, version, kept=registry.versions(connection))
+
+
 def _new_model(settings: Settings) -> Model:
     profile = settings.profile
     user, item = declared_features(profile, "user"), declared_features(profile, "item")
-    return TwoTower(profile.model, profile.training, user, item, profile.preprocessing)
+    width = profile.features.max_categories
+    return TwoTower(profile.model, profile.training, user, item, profile.preprocessing, width)
 
 
 def _is_whole(version: registry.ModelVersion) -> bool:

@@ -58,7 +58,7 @@ def export_towers(
     """Write `user_tower.onnx` and `item_tower.onnx`, the number of rows left open.
 
     Inputs of the item tower: `item` (n,) 1 + row of the id map, 0 unknown; `categories` (n, c) and `numbers`
-    (n, 2f) as encoded. Of the user tower: `history_items` (n, h), `history_categories` (n, h, c),
+    (n, f) as encoded. Of the user tower: `history_items` (n, h), `history_categories` (n, h, c),
     `history_age` (n, h) days, `history_present` (n, h) bool, `user` (n,), `categories`, `numbers`.
     Output of each: `vector` (n, d). The score of a pair is the dot product.
 
@@ -123,7 +123,7 @@ def _export(module: nn.Module, example: dict[str, Tensor], path: Path) -> None:
 
 
 def _categories(rng: np.random.Generator, shape: tuple[int, ...], encoder: FeatureEncoder) -> Tensor:
-    sizes = encoder.category_sizes
+    sizes = [indices for indices, columns in encoder.category_inputs for _ in range(columns)]
     return torch.from_numpy(rng.integers(0, sizes, (*shape, len(sizes)))) if sizes else torch.zeros(*shape, 0).long()
 
 

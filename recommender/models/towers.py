@@ -1,7 +1,11 @@
 """The two towers as torch modules: tensors in, vectors out, no data frames and no ids."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
+
+from recommender.features.fitted_columns import CategoryInput
 
 POOLING_HEADS = 2
 """Ways of weighing a history: one tends to become the recent taste, one the lasting."""
@@ -9,6 +13,29 @@ AGE_BUCKETS = 16
 """Ages of history items in powers of the square root of two times a day, the last one open."""
 INITIAL_SCALE = 0.5
 """Length of a fresh id embedding; the metadata's are as long together."""
+
+
+class CategoryEmbeddings(nn.ModuleList):
+    """An embedding a feature; one with several categories counts as the mean of theirs."""
+
+    def __init__(self, inputs: Sequence[CategoryInput], dimension: int) -> None:
+        super().__init__(nn.Embedding(indices, dimension, padding_idx=0) for indices, _ in inputs)
+        self._columns = [columns for _, columns in inputs]
+
+    def add_to(self, total: Tensor, categories: Tensor) -> Tensor:
+        """(..., dimension) `total` and every feature's vector, from (..., columns of all features) indices."""
+        start = 0
+        for embedding, columns in zip(self, self._columns, strict=True):
+            vector: Tensor = embedding(categories[..., start])
+            # a column at a time: all at once would hold as many vectors as there are columns
+            for column in range(start + 1, start + columns):
+                vector = vector + embedding(categories[..., column])
+            if columns > 1:
+                present = (categories[..., start : start + columns] != 0).sum(-1, keepdim=True)
+                vector = vector / present.clamp(min=1)
+            total = total + vector
+            start += columns
+        return total
 
 
 class ItemTower(nn.Module):
@@ -19,10 +46,10 @@ class ItemTower(nn.Module):
     stays a dot product.
     """
 
-    def __init__(self, items: int, categories: list[int], numbers: int, dimension: int) -> None:
+    def __init__(self, items: int, categories: Sequence[CategoryInput], numbers: int, dimension: int) -> None:
         super().__init__()
         self.ids = nn.Embedding(items + 1, dimension, padding_idx=0)
-        self.categories = nn.ModuleList(nn.Embedding(size, dimension, padding_idx=0) for size in categories)
+        self.categories = CategoryEmbeddings(categories, dimension)
         self.numbers = nn.Linear(numbers, dimension)
         self.id_bias = nn.Embedding(items + 1, 1, padding_idx=0)
         self.number_bias = nn.Linear(numbers, 1)
@@ -35,10 +62,7 @@ class ItemTower(nn.Module):
 
     def content(self, ids: Tensor, categories: Tensor) -> Tensor:
         """(..., dimension) from (...) ids and (..., categories): what histories pool, and the item tower's start."""
-        total: Tensor = self.ids(ids)
-        for column, embedding in enumerate(self.categories):
-            total = total + embedding(categories[..., column])
-        return total
+        return self.categories.add_to(self.ids(ids), categories)
 
     def finish(self, content: Tensor, ids: Tensor, numbers: Tensor) -> Tensor:
         """(n, dimension + 1) from (n, dimension) content, (n,) ids and (n, numbers)."""
@@ -54,14 +78,20 @@ class UserTower(nn.Module):
     """A user's vector from the items they met, their own id, their categories and their numbers."""
 
     def __init__(
-        self, users: int, categories: list[int], numbers: int, dimension: int, history: int, dropout: float
+        self,
+        users: int,
+        categories: Sequence[CategoryInput],
+        numbers: int,
+        dimension: int,
+        history: int,
+        dropout: float,
     ) -> None:
         super().__init__()
         self.position_weights = nn.Parameter(torch.zeros(POOLING_HEADS, history))
         self.age_weights = nn.Parameter(torch.zeros(POOLING_HEADS, AGE_BUCKETS))
         self.gains = nn.Parameter(torch.ones(POOLING_HEADS, dimension))
         self.ids = nn.Embedding(users + 1, dimension, padding_idx=0)
-        self.categories = nn.ModuleList(nn.Embedding(size, dimension, padding_idx=0) for size in categories)
+        self.categories = CategoryEmbeddings(categories, dimension)
         self.numbers = nn.Linear(numbers, dimension)
         self.dropout = nn.Dropout(dropout)
         for embedding in (self.ids, *self.categories):
@@ -109,8 +139,7 @@ class UserTower(nn.Module):
     def finish(self, pooled: Tensor, ids: Tensor, categories: Tensor, numbers: Tensor) -> Tensor:
         """The rest of `forward`, from (n, heads, dimension) pooled histories."""
         taste = self.dropout((pooled * self.gains).sum(1)) + self.ids(ids) + self.numbers(numbers)
-        for column, embedding in enumerate(self.categories):
-            taste = taste + embedding(categories[:, column])
+        taste = self.categories.add_to(taste, categories)
         return torch.cat([nn.functional.normalize(taste, dim=-1), torch.ones_like(taste[:, :1])], dim=-1)
 
 

@@ -5,27 +5,26 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, ClassVar, Self, TypeVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import torch
-from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import Tensor
 
-from recommender.columns import ITEM_ID, USER_ID
 from recommender.config.preprocessing import Preprocessing
 from recommender.config.profile import Training
 from recommender.config.profile import TwoTower as TwoTowerConfig
 from recommender.data.dataset import Dataset, TrainingRows, Truth
 from recommender.errors import NotReadyError
 from recommender.features.definitions import Feature
-from recommender.features.encoding import FeatureEncoder, load_encoder, save_encoder
+from recommender.features.encoding import MAX_CATEGORIES, FeatureEncoder
 from recommender.models.base import Model
+from recommender.models.compatibility import require_definitions
 from recommender.models.export import export_towers
+from recommender.models.fitted import Fitted
 from recommender.models.objective import Attached, Objective, history_tensors
-from recommender.models.towers import ItemTower, UserTower
 from recommender.progress import Progress, quiet
 from recommender.retrieval.exact import top_k
 from recommender.training.batches import BatchMaker, latest_histories
@@ -35,8 +34,6 @@ from recommender.training.trainer import Schedule, train
 USER_BLOCK = 4096
 """Users encoded at one time; their histories' vectors are the bulk of the memory."""
 VALIDATION_K = 20
-
-Part = TypeVar("Part")
 
 
 class TwoTower(Model):
@@ -55,6 +52,8 @@ class TwoTower(Model):
         The declared features, which are columns of the data set's and the training rows' frames.
     preprocessing
         How they are prepared.
+    max_categories
+        Of a row with more categories the first ones are read.
     """
 
     kind: ClassVar[str] = "two_tower"
@@ -66,6 +65,7 @@ class TwoTower(Model):
         user_features: list[Feature],
         item_features: list[Feature],
         preprocessing: Preprocessing | None = None,
+        max_categories: int = MAX_CATEGORIES,
     ) -> None:
         super().__init__()
         self.config = config
@@ -73,12 +73,12 @@ class TwoTower(Model):
         self.user_features = user_features
         self.item_features = item_features
         self.preprocessing = preprocessing or Preprocessing()
+        self.max_categories = max_categories
+        self.name: str = self.kind
+        """What error messages call it: the folder it was read from."""
         self.report: FitReport | None = None
-        use_cuda = training.device == "cuda" or (training.device == "auto" and torch.cuda.is_available())
-        self.device = torch.device("cuda" if use_cuda else "cpu")
-        self._towers: nn.ModuleDict | None = None
-        self._encoders: tuple[FeatureEncoder, FeatureEncoder] | None = None
-        self._ids: tuple[pd.Index, pd.Index] | None = None
+        self.device = device_of(training)
+        self._fitted: Fitted | None = None
         self._attached: Attached | None = None
 
     def fit(
@@ -99,15 +99,15 @@ class TwoTower(Model):
         TrainingError
             Nothing to train on, a declared feature is missing, or the loss became NaN.
         """
-        self._encoders = (
-            FeatureEncoder.fit(rows.user_features, self.user_features, self.preprocessing),
-            FeatureEncoder.fit(rows.item_features, self.item_features, self.preprocessing),
+        encoders = (
+            FeatureEncoder.fit(rows.user_features, self.user_features, self.preprocessing, self.max_categories),
+            FeatureEncoder.fit(rows.item_features, self.item_features, self.preprocessing, self.max_categories),
         )
         # whoever the k-core leaves out is as new: an id without training rows would be a random vector
         users = np.setdiff1d(dataset.active_users, np.setdiff1d(dataset.user[rows.outside], dataset.user[rows.event]))
         items = np.flatnonzero(dataset.known_items)
         items = np.setdiff1d(items, np.setdiff1d(dataset.item[rows.outside], dataset.item[rows.event]))
-        self._ids = (pd.Index(dataset.user_ids[users]), pd.Index(dataset.item_ids[items]))
+        ids = (pd.Index(dataset.user_ids[users]), pd.Index(dataset.item_ids[items]))
         batches = BatchMaker(
             dataset,
             rows,
@@ -131,11 +131,11 @@ class TwoTower(Model):
             torch.random.fork_rng(devices=[] if self.device.type == "cpu" else None),
         ):
             torch.manual_seed(self.training.seed)
-            self._towers = self._build()
-            self.attach(dataset)
-            objective = Objective(self._towers, self.config, batches, rows, self._encoders, self._state(), self.device)
+            self._fitted = fitted = Fitted.fresh(self.config, encoders, ids, self.device)
+            self._read(dataset)
+            objective = Objective(fitted.towers, self.config, batches, rows, encoders, self._state(), self.device)
             self.report = train(
-                self._towers,
+                fitted.towers,
                 lambda epoch: objective.epoch(np.random.default_rng([self.training.seed, epoch])),
                 schedule,
                 recall=None if truth is None or len(truth.users) == 0 else lambda: self._recall(truth),
@@ -145,21 +145,15 @@ class TwoTower(Model):
         return self.report
 
     def attach(self, dataset: Dataset) -> None:
-        users, items = _fitted(self._encoders)
-        user_ids, item_ids = _fitted(self._ids)
-        user_numbers, user_categories = users.transform(dataset.user_features)
-        item_numbers, item_categories = items.transform(dataset.item_features)
-        self._attached = Attached(
-            user=user_ids.get_indexer(pd.Index(dataset.user_ids)).astype(np.int64) + 1,
-            user_numbers=user_numbers,
-            user_categories=user_categories,
-            item=torch.from_numpy(item_ids.get_indexer(pd.Index(dataset.item_ids)).astype(np.int64) + 1).to(
-                self.device
-            ),
-            item_numbers=torch.from_numpy(item_numbers).to(self.device),
-            item_categories=torch.from_numpy(item_categories.astype(np.int64)).to(self.device),
-        )
-        super().attach(dataset)
+        """Score this data set from now on; see `Model.attach`.
+
+        Raises
+        ------
+        ArtifactError
+            The data set lacks a feature that the model was trained on, or has it by another definition.
+        """
+        require_definitions(self.name, (*self.user_features, *self.item_features), dataset)
+        self._read(dataset)
 
     @torch.inference_mode()
     def user_vectors(self, users: npt.NDArray[np.int64] | None = None) -> npt.NDArray[np.float32]:
@@ -192,19 +186,13 @@ class TwoTower(Model):
         return self.item_vectors()[:, :-1]  # how popular an item is says nothing about what it is like
 
     def save(self, folder: Path) -> None:
-        users, items = _fitted(self._encoders)
-        user_ids, item_ids = _fitted(self._ids)
-        weights = {name: value.contiguous().cpu() for name, value in _fitted(self._towers).state_dict().items()}
-        save_file(weights, folder / "weights.safetensors")
-        save_encoder(users, "user", folder)
-        save_encoder(items, "item", folder)
-        pd.DataFrame({USER_ID: user_ids}).to_parquet(folder / "user_ids.parquet", index=False)
-        pd.DataFrame({ITEM_ID: item_ids}).to_parquet(folder / "item_ids.parquet", index=False)
+        self._trained().save(folder)
         content = {
             "kind": self.kind,
             "config": self.config.model_dump(mode="json"),
             "training": self.training.model_dump(mode="json"),
             "preprocessing": self.preprocessing.model_dump(mode="json"),
+            "max_categories": self.max_categories,
             "user_features": [asdict(feature) for feature in self.user_features],
             "item_features": [asdict(feature) for feature in self.item_features],
             "report": None if self.report is None else asdict(self.report),
@@ -213,45 +201,32 @@ class TwoTower(Model):
 
     @classmethod
     def load(cls, folder: Path) -> Self:
-        encoders = load_encoder("user", folder), load_encoder("item", folder)
         content = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+        config = TwoTowerConfig.model_validate(content["config"])
+        training = Training.model_validate(content["training"])
+        fitted = Fitted.load(folder, config, device_of(training))
         model = cls(
-            TwoTowerConfig.model_validate(content["config"]),
-            Training.model_validate(content["training"]),
+            config,
+            training,
             [Feature(**feature) for feature in content["user_features"]],
             [Feature(**feature) for feature in content["item_features"]],
             Preprocessing.model_validate(content["preprocessing"]),
+            content["max_categories"],
         )
+        model.name = folder.name
         model.report = None if content["report"] is None else FitReport(**content["report"])
-        model._encoders = encoders
-        model._ids = (
-            pd.Index(pd.read_parquet(folder / "user_ids.parquet")[USER_ID]),
-            pd.Index(pd.read_parquet(folder / "item_ids.parquet")[ITEM_ID]),
-        )
-        model._towers = model._build()
-        model._towers.load_state_dict(load_file(folder / "weights.safetensors", device=str(model.device)))
-        model._towers.eval()
+        model._fitted = fitted
         return model
 
     def export_onnx(self, folder: Path) -> dict[str, Any]:
         """Write both towers as ONNX; see `export.export_towers`."""
-        users, items = _fitted(self._encoders)
-        return export_towers(self._tower("user"), self._tower("item"), users, items, self.config.history_length, folder)
+        fitted = self._trained()
+        user_tower, item_tower = fitted.tower("user"), fitted.tower("item")
+        return export_towers(user_tower, item_tower, *fitted.encoders, self.config.history_length, folder)
 
-    def _build(self) -> nn.ModuleDict:
-        users, items = _fitted(self._encoders)
-        user_ids, item_ids = _fitted(self._ids)
-        width = self.config.dimension
-        user_tower = UserTower(
-            len(user_ids),
-            users.category_sizes,
-            users.numeric_width,
-            width,
-            self.config.history_length,
-            self.config.dropout,
-        )
-        item_tower = ItemTower(len(item_ids), items.category_sizes, items.numeric_width, width)
-        return nn.ModuleDict({"user": user_tower, "item": item_tower}).to(self.device)
+    def _read(self, dataset: Dataset) -> None:
+        self._attached = self._trained().read(dataset, self.device)
+        super().attach(dataset)
 
     def _recall(self, truth: Truth) -> float:
         """Recall@20 over all items, seen ones excluded."""
@@ -274,12 +249,23 @@ class TwoTower(Model):
         state.content = state.vectors = None
 
     def _tower(self, name: str) -> Any:
-        return _fitted(self._towers)[name]
+        return self._trained().tower(name)
+
+    def _trained(self) -> Fitted:
+        if self._fitted is None:
+            raise NotReadyError("two_tower isn't fitted, call `fit` or `load` first")
+        return self._fitted
 
     def _state(self) -> Attached:
         if self._attached is None:
             raise NotReadyError("two_tower has no data attached, call `fit` or `attach` first")
         return self._attached
+
+
+def device_of(training: Training) -> torch.device:
+    """Where the profile wants the arithmetic done."""
+    use_cuda = training.device == "cuda" or (training.device == "auto" and torch.cuda.is_available())
+    return torch.device("cuda" if use_cuda else "cpu")
 
 
 @contextmanager
@@ -291,9 +277,3 @@ def _threads(count: int | None) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-def _fitted(part: Part | None) -> Part:
-    if part is None:
-        raise NotReadyError("two_tower isn't fitted, call `fit` or `load` first")
-    return part

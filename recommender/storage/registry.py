@@ -41,6 +41,11 @@ def find(connection: psycopg.Connection, model_version: str) -> ModelVersion | N
     return None if row is None else _version(row)
 
 
+def versions(connection: psycopg.Connection) -> list[str]:
+    """Every version that is listed, whatever became of it."""
+    return [version for (version,) in connection.execute("select model_version from reco.models order by 1").fetchall()]
+
+
 def champion(connection: psycopg.Connection) -> ModelVersion | None:
     row = connection.execute(f"select {_COLUMNS} from reco.models where status = 'champion'").fetchone()
     return None if row is None else _version(row)

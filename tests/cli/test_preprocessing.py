@@ -1,6 +1,7 @@
 """What `recommender preprocessing` shows of a model: every statistic, and no value of a personal column."""
 
 import json
+import re
 from datetime import date
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from recommender.config.preprocessing import Preprocessing
 from recommender.config.profile import Training
 from recommender.config.profile import TwoTower as TwoTowerConfig
 from recommender.config.settings import Settings, load_settings
+from recommender.features.definitions import Feature
 from recommender.models.popularity import Popularity
 from recommender.models.two_tower import TwoTower
 from recommender.storage import registry
@@ -27,6 +29,9 @@ items: {path: items.csv, columns: {item_id: i, category: c}}
 features: {user: [events_total, country], item: [events_total, category]}
 """
 
+LISTS = Feature("styles", "item", "categories", False, "attribute", None, "the item's styles")
+VECTOR = Feature("title_embedding_2", "item", "vector", False, "title_embedding_{n}", None, "the title", width=2)
+
 
 @pytest.fixture
 def board(home: Path, tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch) -> Settings:
@@ -38,9 +43,13 @@ def board(home: Path, tmp_path: Path, database_url: str, monkeypatch: pytest.Mon
     monkeypatch.setattr(console.err, "_width", 200)
     settings = load_settings(reads_sources=False)
     dataset = checkerboard()
+    half = [n % 4 < 2 for n in range(len(dataset.item_ids))]  # of either colour
+    dataset.item_features["styles"] = [["dotted", "wooden"] if known else ["dotted"] for known in half]
+    dataset.item_features["title_embedding_2"] = [None, *[[0.6, 0.8]] * (len(half) - 1)]
     preprocessing = Preprocessing.model_validate({"features": {"country": {"rare_category_count": 161}}})
     config = TwoTowerConfig(dimension=8, history_length=4, batch_size=256)
-    model = TwoTower(config, Training(device="cpu"), USER_FEATURES, ITEM_FEATURES, preprocessing)
+    item_features = [*ITEM_FEATURES, LISTS, VECTOR]
+    model = TwoTower(config, Training(device="cpu"), USER_FEATURES, item_features, preprocessing, max_categories=4)
     model.fit(dataset, rows_of(dataset), epochs=1)
     folder = settings.artifacts / "tower-1"
     with writing(folder) as scratch:
@@ -68,20 +77,26 @@ def test_every_statistic_is_shown(board: Settings) -> None:
     assert "tower-1, fitted on 320 rows up to 2020-06-30, the k-core of 325 events" in text
     # each user has 8 events, so that the log of 9 is all there is
     assert "user events_total 0.0% 8 (median) 0.0 yes" in text
-    assert "item category 0.0% 2 0.0% black 50.0%, white 50.0%" in text
+    assert "item category 0.0% 2 0.0% 1 black 50.0%, white 50.0%" in text
+    assert "item styles 0.0% 2 0.0% first 4 dotted 100.0%, wooden" in text
+    assert re.search(r"item title_embedding_2 [1-9]\.\d% 0 2, as they are", text)
     assert shown("tower-1") == (code, text)
 
 
 def test_of_personal_columns_only_counts_are_shown(board: Settings) -> None:
     code, text = shown()
     assert code == 0
-    assert "user country 0.0% 0 100.0% personal, withheld" in text
+    assert "user country 0.0% 0 100.0% 1 personal, withheld" in text
     assert text.count("black") == 1
     # a column that the profile has dropped since can't be known not to be personal
     board.profile_path.write_text(PROFILE.replace(", country: c", "").replace(", country]", "]"))
-    assert "user country 0.0% 0 100.0% personal, withheld" in shown()[1]
+    assert "user country 0.0% 0 100.0% 1 personal, withheld" in shown()[1]
     board.profile_path.write_text(PROFILE.replace("category: c", "category: {column: c, personal: true}"))
     assert "black" not in shown()[1]
+    styles = PROFILE.replace("category: c}", "category: c, styles: {column: s, separator: ',', personal: true}}")
+    board.profile_path.write_text(styles)
+    text = shown()[1]
+    assert "black" in text and "dotted" not in text
 
 
 def test_what_is_wrong_is_one_line(board: Settings) -> None:

@@ -154,9 +154,9 @@ def test_a_quiet_night_without_events_passes(settings: Settings) -> None:
         ("users", changed("users", 1, age=130), ["less than or equal to 120 (1 of 3 rows)"]),
         ("users", good("users").head(0), ["greater than or equal to 1 rows (found 0)"]),
         ("items", changed("items", 1, item_id="1"), ["must be unique (2 of 2 rows, e.g. 1)"]),
-        ("user_features", changed("user_features", 0, events_14d=-1), ["events_14d", "(1 of 2 rows, e.g. -1)"]),
+        ("user_features", changed("user_features", 0, user_id="bob"), ["user_id values must be unique (2 of 2 rows)"]),
         ("user_features", changed("user_features", 1, event_timestamp=datetime(2026, 1, 10)), ["event_timestamp"]),
-        ("item_features", changed("item_features", 0, creator_events_90d=-1), ["creator_events_90d"]),
+        ("item_features", changed("item_features", 0, item_id=None), ["item_id values must never be null"]),
         (
             "batch",
             changed("batch", 0, rejected_share=0.0731),

@@ -1,4 +1,4 @@
-"""What happens after a model's cut can't reach it: another future gives the same model to the last bit."""
+"""What happens after a model's cut can't reach it, nor what happens after an event its training row."""
 
 from pathlib import Path
 
@@ -7,10 +7,14 @@ import pandas as pd
 
 from recommender import pipeline
 from recommender.config.settings import Settings, load_settings
+from recommender.data.dataset import Dataset, night_end
 from recommender.data.split import Split
 from recommender.data.synthetic import ensure_world
+from recommender.features.loading import load_dataset, training_rows
+from recommender.features.store import apply, feature_store
 from recommender.storage import embedded, registry
-from recommender.storage.postgres import connect
+from recommender.storage.lake import Lake
+from recommender.storage.postgres import connect, libpq_url
 from tests.e2e.worlds import FIRST
 
 
@@ -45,3 +49,37 @@ def test_the_holdout_does_not_reach_the_candidate(fresh: Settings, tmp_path: Pat
         assert candidate(other) == expected
     finally:
         embedded.stop(other.postgres)
+
+
+def plant_next_items(lake: Lake, dataset: Dataset, honest: bool) -> None:
+    """Let a feature of every user snapshot be the number of the item that its user chooses next.
+
+    Honest values are stamped when they can first be known, just after that choice; dishonest ones keep their night.
+    """
+    for night in lake.nights("user_features"):
+        snapshot, instant = lake.read("user_features", night), night_end(night)
+        items, stamps = np.full(len(snapshot), np.nan, "float32"), np.full(len(snapshot), int(instant.timestamp()))
+        for row, user in enumerate(np.searchsorted(dataset.user_ids, snapshot["user_id"])):
+            first, last = dataset.offsets[user : user + 2]
+            event = first + np.searchsorted(dataset.ts[first:last], int(instant.timestamp()))
+            if event < last:
+                items[row] = dataset.item[event]
+                stamps[row] = dataset.ts[event] + 1 if honest else stamps[row]
+        stamped = pd.to_datetime(pd.Series(stamps), unit="s").astype("datetime64[us]")
+        planted = snapshot.assign(events_7d=items, event_timestamp=stamped)
+        lake.write("user_features", night, planted, lake.facts("user_features", night))
+
+
+def test_a_feature_that_knows_the_next_choice_does_not_tell_it_to_training_rows(fresh: Settings) -> None:
+    for stage in (pipeline.ingest, pipeline.features):
+        stage(fresh, FIRST)
+    lake, store = Lake(fresh.lake), feature_store(fresh, libpq_url(fresh))
+    apply(store, fresh.profile, fresh.lake)
+    dataset = load_dataset(lake, fresh.profile, FIRST, known=FIRST)
+    told = {}
+    for honest in (True, False):
+        plant_next_items(lake, dataset, honest)
+        rows = training_rows(store, fresh.profile, dataset)
+        told[honest] = np.mean(rows.user_features["events_7d"].to_numpy() == dataset.item[rows.event])
+    assert told[False] > 0.3, "stamped too early it gives the answer away, so this test could fail"
+    assert told[True] < 0.05, told

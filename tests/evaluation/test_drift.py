@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from recommender.evaluation.drift import feature_drift
-from recommender.features.definitions import Feature, Kind
+from recommender.features.definitions import Feature
+from recommender.features.measures import Kind
 
 
 def make_feature(name: str, kind: Kind = "numeric", skewed: bool = False) -> Feature:
@@ -125,3 +126,69 @@ def test_of_personal_features_the_report_shows_the_same_drift_and_no_value(rows:
     for value in ("Zanzibarland", "7171"):
         assert value in open_.read_text()
         assert value not in disguised.read_text()
+
+
+LISTS = [
+    make_feature("genres", "categories"),
+    Feature("title", "item", "vector", False, "title_embedding_{n}", None, "title", width=4),
+]
+
+
+def with_lists(rows: int, seed: int) -> pd.DataFrame:
+    rng = np.random.default_rng(seed + 100)
+    genres = [rng.choice(["rock", "pop", "jazz", "folk"], rng.integers(0, 4), replace=False) for _ in range(rows)]
+    vectors = rng.normal([1, 0, 0, 0], 0.5, (rows, 4)).astype("float32")
+    titles = [vector if known else None for vector, known in zip(vectors, rng.random(rows) < 0.8, strict=True)]
+    return make_snapshot(rows, seed).assign(genres=genres, title=pd.Series(titles, dtype=object))
+
+
+def genres_as(frame: pd.DataFrame, before: str, after: str) -> pd.DataFrame:
+    genres = [np.where(values == before, after, values) for values in frame["genres"]]
+    return frame.assign(genres=pd.Series(genres, dtype=object))
+
+
+def test_lists_and_vectors_of_one_world_do_not_drift(tmp_path: Path) -> None:
+    features = [*FEATURES[:1], *LISTS]
+    report = feature_drift(with_lists(3_000, 1), with_lists(3_000, 2), features, tmp_path / "d.html")
+    assert (report.drifted, list(report.columns)) == ([], [feature.name for feature in features])
+    # lists have more values than there are rows; that changes nothing for the others
+    alone = feature_drift(make_snapshot(3_000, 1), make_snapshot(3_000, 2), FEATURES[:1], tmp_path / "alone.html")
+    assert report.columns["events_30d"] == alone.columns["events_30d"]
+    page = (tmp_path / "d.html").read_text(encoding="utf-8")
+    assert "genres" in page and "title" in page
+    first, second = with_lists(300, 1), with_lists(300, 2)
+    assert feature_drift(first, second, LISTS, tmp_path / "d.html").drifted == []
+    # nor does the order in a list matter
+    first["genres"], second["genres"] = first["genres"].map(sorted), second["genres"].map(sorted).map(lambda v: v[::-1])
+    assert feature_drift(first, second, LISTS, tmp_path / "d.html").drifted == []
+
+
+def test_lists_drift_by_their_values_and_vectors_by_their_direction(tmp_path: Path) -> None:
+    before, after = with_lists(300, 1), with_lists(300, 2)
+    report = feature_drift(before, genres_as(after, "jazz", "disco"), LISTS, tmp_path / "d.html")
+    assert (report.drifted, report.share) == (["genres"], 1 / 2)
+    turned = after.assign(title=[None if vector is None else vector[::-1] for vector in after["title"]])
+    assert feature_drift(before, turned, LISTS, tmp_path / "d.html").drifted == ["title"]
+    gone = after.assign(genres=None, title=np.nan)
+    report = feature_drift(before, gone, LISTS, tmp_path / "d.html")
+    assert report.drifted == ["genres", "title"]
+    assert report.columns["title"].method == "change of the missing share"
+
+
+def test_of_personal_lists_and_vectors_no_value_is_shown(tmp_path: Path) -> None:
+    before, after = (genres_as(with_lists(500, seed), "pop", "Zanzibarland") for seed in (1, 2))
+    after = genres_as(after, "rock", "Zanzibarland")
+    plain = feature_drift(before, after, LISTS, tmp_path / "open.html")
+    personal = feature_drift(before, after, LISTS, tmp_path / "disguised.html", {"genres", "title"})
+    assert personal.drifted == plain.drifted == ["genres"]
+    for name, column in plain.columns.items():
+        assert personal.columns[name].score == pytest.approx(column.score, rel=1e-3, abs=1e-6)
+    assert "Zanzibarland" in (tmp_path / "open.html").read_text()
+    assert "Zanzibarland" not in (tmp_path / "disguised.html").read_text()
+
+
+def test_lists_and_vectors_that_hardly_anybody_has_prove_nothing(tmp_path: Path) -> None:
+    few = with_lists(20, 1)
+    nobody = few.assign(genres=None, title=None)
+    for before, after in ((few, with_lists(25, 2)), (nobody, nobody), (few.iloc[:0], few.iloc[:0])):
+        assert feature_drift(before, after, LISTS, tmp_path / "d.html").drifted == []

@@ -7,13 +7,13 @@ from recommender.features.definitions import declared_features
 @pytest.mark.parametrize(
     ("column", "kind"),
     [
-        ({"column": "tags", "separator": "|"}, "categorical"),
-        ({"column": "tags", "type": "list"}, "categorical"),
+        ({"column": "tags", "separator": "|"}, "categories"),
+        ({"column": "tags", "type": "list"}, "categories"),
         ({"column": "tags"}, "categorical"),
         ({"column": "tags", "type": "number"}, "numeric"),
     ],
 )
-def test_a_column_of_several_values_is_a_category(column: dict[str, str], kind: str) -> None:
+def test_the_kind_of_an_attribute_is_that_of_its_column(column: dict[str, str], kind: str) -> None:
     profile = Profile.model_validate(
         {
             "name": "shop",

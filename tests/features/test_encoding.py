@@ -41,7 +41,7 @@ def test_values_by_hand() -> None:
     np.testing.assert_allclose(numbers, expected, atol=1e-6)
     np.testing.assert_array_equal(categories, [[2], [3], [2], [0]])
     assert (numbers.dtype, categories.dtype) == (np.float32, np.int32)
-    assert (encoder.numeric_width, encoder.category_sizes) == (4, [4])
+    assert (encoder.numeric_width, encoder.category_inputs) == (4, [(4, 1)])
 
 
 def test_rare_and_new_categories_share_one_index() -> None:
@@ -132,6 +132,74 @@ def test_no_statistics_at_all(tmp_path: Path) -> None:
 def test_missing_column_is_named() -> None:
     with pytest.raises(TrainingError, match="lack country"):
         FeatureEncoder.fit(FRAME.drop(columns="country"), FEATURES)
+
+
+def several(name: str) -> Feature:
+    return Feature(name, "item", "categories", False, "attribute", None, name)
+
+
+def vector(name: str, width: int) -> Feature:
+    return Feature(name, "item", "vector", False, "attribute", None, name, width=width)
+
+
+ITEMS = pd.DataFrame(
+    {
+        "energy": [0.5, np.nan, 0.5],
+        "genres": [np.array(["rock", "pop"], object), None, ["rock"]],
+        "creator": ["x", "y", None],
+        "title": [np.array([0.6, 0.8], np.float32), None, np.array([1, 0], np.float32)],
+    }
+)
+ITEM_FEATURES = [several("genres"), vector("title", 2), numeric("energy"), categorical("creator")]
+
+
+def test_lists_and_vectors_by_hand() -> None:
+    encoder = FeatureEncoder.fit(ITEMS, ITEM_FEATURES, NONE_IS_RARE, max_categories=3)
+    numbers, categories = encoder.transform(ITEMS)
+    # the energy and its flag; then the title's two numbers, as they are, and theirs
+    np.testing.assert_allclose(numbers, [[0, 0, 0.6, 0.8, 0], [0, 1, 0, 0, 1], [0, 0, 1, 0, 0]], atol=1e-7)
+    # the creator; then up to three genres
+    np.testing.assert_array_equal(categories, [[2, 2, 3, 0], [3, 0, 0, 0], [0, 2, 0, 0]])
+    assert (encoder.numeric_width, encoder.category_inputs) == (5, [(4, 1), (4, 3)])
+    assert (numbers.dtype, categories.dtype) == (np.float32, np.int32)
+    assert encoder.describe().splitlines()[1::2] == [
+        "title: 2 numbers as they are; 33.3% missing, taken as zeros",
+        "genres: 2 categories, 0.0% rarer ones as other, 33.3% missing as unknown; the first 3 of a row",
+    ]
+    assert FeatureEncoder.from_json(encoder.to_json()) == encoder
+
+
+def test_missing_is_told_from_the_value_it_is_filled_with() -> None:
+    encoder = FeatureEncoder.fit(ITEMS, ITEM_FEATURES)
+    read = ITEMS.assign(title=[np.zeros(2), None, np.zeros(2)])
+    numbers, _ = encoder.transform(read)
+    np.testing.assert_array_equal(numbers[0] != numbers[1], [False, True, False, False, True])
+
+
+def test_a_vector_that_holds_no_number_is_missing() -> None:
+    encoder = FeatureEncoder.fit(ITEMS, [vector("title", 2)])
+    read = pd.DataFrame({"title": [np.array([np.nan, 1]), [np.inf, 0], [1e300, 0], (0.5, 0.5)]})
+    numbers, _ = encoder.transform(read)
+    np.testing.assert_array_equal(numbers, [[0, 0, 1]] * 3 + [[0.5, 0.5, 0]])
+    nothing, _ = encoder.transform(pd.DataFrame({"title": [np.nan, None]}))
+    np.testing.assert_array_equal(nothing, [[0, 0, 1]] * 2)
+
+
+def test_a_vector_of_another_width_is_refused() -> None:
+    encoder = FeatureEncoder.fit(ITEMS, [vector("title", 2)])
+    with pytest.raises(TrainingError, match="title holds vectors of 3 numbers in place of 2: build the feature snap"):
+        encoder.transform(pd.DataFrame({"title": [None, np.ones(3)]}))
+    with pytest.raises(TrainingError, match="title holds vectors of 2 numbers in place of 16"):
+        FeatureEncoder.fit(ITEMS, [vector("title", 16)])
+
+
+def test_what_a_snapshot_file_holds_is_encoded_alike(tmp_path: Path) -> None:
+    ITEMS.to_parquet(tmp_path / "items.parquet")
+    read = pd.read_parquet(tmp_path / "items.parquet")
+    encoder = FeatureEncoder.fit(read, ITEM_FEATURES, NONE_IS_RARE)
+    assert encoder == FeatureEncoder.fit(ITEMS, ITEM_FEATURES, NONE_IS_RARE)
+    for found, expected in zip(encoder.transform(read), encoder.transform(ITEMS), strict=True):
+        np.testing.assert_array_equal(found, expected)
 
 
 anything = st.one_of(st.none(), st.floats(allow_nan=True, allow_infinity=True), st.integers(-(2**62), 2**62))

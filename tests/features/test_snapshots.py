@@ -1,7 +1,9 @@
-"""Feature snapshots: literal values, and many nights in one pass equal to counting by hand."""
+"""Feature snapshots: every measure, on many nights in one pass, equal to counting by hand."""
 
+import math
 from datetime import date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -9,130 +11,258 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from recommender.config.settings import Settings
-from recommender.features.snapshots import build_snapshots
+from recommender.config.profile import Profile
+from recommender.features.definitions import declared_features, feature_tables
+from recommender.features.snapshots import build_snapshots, built_versions, outdated
 from recommender.storage.lake import Lake
-from tests.data.shop import write_shop
+from tests.features.by_hand import Event, affinity, item_value, user_value
 
 D1, D2, D8 = date(2020, 1, 1), date(2020, 1, 2), date(2020, 1, 8)
-ITEMS = pd.DataFrame(
-    {
-        "item_id": ["desk", "lamp", "sofa"],
-        "title": ["Desk", "Lamp", "Sofa"],
-        "creator": ["oak", "lux", "oak"],
-        "category": ["wood", "light", "soft"],
-        "year": pd.array([2001, 1999, None], dtype="Int32"),
-    }
-)
-USERS = pd.DataFrame({"user_id": ["ann", "bob", "cat"], "country": ["UK", None, "FR"], "age": [34.0, None, 17.0]})
+USER_FEATURES = (
+    "events_7d", "events_30d", "events_total", "active_days_30d", "hours_30d", "creators_7d", "creators_total",
+    "categories_30d", "categories_total", "category_diversity_30d", "top_category_30d", "top_category_7d",
+    "top_creator_30d", "taste_energy", "taste_tempo_30d", "days_since_last_event", "tenure_days", "night_share_30d",
+    "morning_share_30d", "afternoon_share_7d", "evening_share_30d", "weekend_share_30d", "top_hour_30d",
+    "top_weekday_30d",
+)  # fmt: skip
+ITEM_FEATURES = (
+    "events_7d", "events_30d", "events_total", "users_7d", "users_total", "creator_events_7d", "days_since_last_event",
+    "days_since_first_event", "is_new_release_7d", "evening_share_30d", "weekend_share_30d", "decade", "title_length",
+    "title_words", "title_digits",
+)  # fmt: skip
+ITEMS: dict[str, dict[str, Any]] = {
+    "desk": {"title": "Desk 21", "creator": "oak", "category": ["wood", "old"], "year": 2001, "energy": 0.25,
+             "tempo": 120.0, "duration": 180.0},
+    "lamp": {"title": "  The\tLamp ", "creator": "lux", "category": ["light"], "year": 1999, "energy": None,
+             "tempo": 60.5, "duration": None},
+    "sofa": {"title": None, "creator": "oak", "category": ["wood", "soft"], "year": None, "energy": 0.75,
+             "tempo": None, "duration": 3600.0},
+    "vase": {"title": "", "creator": None, "category": [], "year": 1980, "energy": 0.1, "tempo": 90.0,
+             "duration": 60.0},
+}  # fmt: skip
+USERS = {"ann": "UK", "bob": None, "cat": "FR", "dan": "UK"}
 
 
-def land(lake: Lake, events: list[tuple[str, str, datetime]], ds: date) -> None:
-    frame = pd.DataFrame(events, columns=["user_id", "item_id", "ts"])
-    frame["ts"] = frame["ts"].astype("datetime64[us]")
-    lake.write("events", ds, frame.assign(event_type="event", weight=np.float32(1), landed=ds, removed=False))
-    lake.write("users", ds, USERS)
-    lake.write("items", ds, ITEMS)
+def make_profile(**features: Any) -> Profile:
+    numbers = {name: {"column": name, "type": "number"} for name in ("energy", "tempo")}
+    return Profile.model_validate(
+        {
+            "name": "shop",
+            "events": {"path": "e.csv", "columns": {"user_id": "u", "item_id": "i", "ts": "t", "weight": "w"}},
+            "users": {"path": "u.csv", "columns": {"user_id": "u", "country": "c", "age": "a", "registered": "r"}},
+            "items": {
+                "path": "i.csv",
+                "columns": {
+                    "item_id": "i", "title": "t", "creator": "c", "year": "y", "duration": "d",
+                    "category": {"column": "k", "separator": "|"}, **numbers,
+                },
+            },
+            "features": {"user": USER_FEATURES, "item": ITEM_FEATURES, "pair": [], **features},
+        }
+    )  # fmt: skip
 
 
-@pytest.fixture
-def shop(home: Path, tmp_path: Path) -> Settings:
-    return write_shop(tmp_path / "shop")
+def land(lake: Lake, events: list[Event], ds: date, items: dict[str, dict[str, Any]] = ITEMS) -> None:
+    frame = pd.DataFrame(events, columns=["user_id", "item_id", "ts", "weight"])
+    frame["ts"] = pd.to_datetime(frame["ts"]).astype("datetime64[us]")
+    lake.write("events", ds, frame.assign(event_type="event", landed=ds, removed=False).astype({"weight": "float32"}))
+    registered = pd.Series(["2019-12-31T12:00", None, "2020-01-05T00:00", None], dtype="datetime64[us]")
+    users = pd.DataFrame({"user_id": list(USERS), "country": list(USERS.values()), "age": [34.0, None, 17.0, 50.0]})
+    lake.write("users", ds, users.assign(age_band=["25-34", None, "under 18", "45-54"], registered=registered))
+    table = pd.DataFrame([{"item_id": item, **columns} for item, columns in items.items()])
+    lake.write("items", ds, table.astype({"year": "Int32"}))
 
 
-def test_literal_values(shop: Settings) -> None:
-    lake = Lake(shop.lake)
-    noon = datetime(2020, 1, 1, 12)
-    events = [
-        ("ann", "desk", noon),
-        ("ann", "sofa", noon + timedelta(hours=1)),
-        ("ann", "lamp", noon + timedelta(days=1)),
-        ("bob", "lamp", datetime(2020, 1, 2, 23, 59, 59)),
-        ("bob", "desk", datetime(2020, 1, 3)),  # the next night's first instant
-    ]
-    land(lake, events, D8)
-    for entity in ("user", "item"):
-        build_snapshots(lake, shop.profile, entity, [D1, D2, D8], known=D8)
-    users = {ds: lake.read("user_features", ds).set_index("user_id") for ds in (D1, D2, D8)}
-    assert users[D2]["event_timestamp"].unique() == [pd.Timestamp("2020-01-03")]
-    ann = {ds: users[ds].loc["ann"] for ds in users}
-    assert [ann[ds]["events_7d"] for ds in users] == [
-        2,
-        3,
-        1,
-    ]  # a week after the first day, only the second is in the window
-    assert [ann[ds]["events_total"] for ds in users] == [2, 3, 3]
-    assert [ann[ds]["active_days_30d"] for ds in users] == [1, 2, 2]
-    assert [ann[ds]["creators_total"] for ds in users] == [1, 2, 2]
-    assert [ann[ds]["categories_total"] for ds in users] == [2, 3, 3]
-    assert [ann[ds]["days_since_last_event"] for ds in users] == [0, 0, 6]
-    assert [ann[ds]["tenure_days"] for ds in users] == [0, 1, 7]
-    assert users[D2].loc["bob", "events_total"] == 1
-    cat = users[D8].loc["cat"]
+def snapshot(lake: Lake, table: str, night: date, key: str) -> dict[str, dict[str, Any]]:
+    frame = lake.read(table, night)
+    assert frame["event_timestamp"].unique().tolist() == [pd.Timestamp(night) + pd.Timedelta(days=1)]
+    rows = frame.set_index(key).astype(object).to_dict("index")
+    assert list(rows) == sorted(rows), "rows are in the order of their keys"
+    return rows
+
+
+def same(found: Any, expected: Any) -> bool:
+    if expected is None:
+        return bool(pd.isna(found))
+    if isinstance(expected, str):
+        return bool(found == expected)
+    return math.isclose(found, expected, rel_tol=1e-6, abs_tol=1e-6)
+
+
+def test_literal_values(tmp_path: Path) -> None:
+    lake, noon = Lake(tmp_path), datetime(2020, 1, 1, 12)
+    land(lake, [
+        Event("ann", "desk", noon, 3.0),
+        Event("ann", "sofa", noon + timedelta(hours=7), 1.0),
+        Event("ann", "lamp", noon + timedelta(days=1)),
+        Event("bob", "lamp", datetime(2020, 1, 2, 23, 59, 59)),
+        Event("bob", "desk", datetime(2020, 1, 3)),  # the next night's first instant
+    ], D8)  # fmt: skip
+    profile = make_profile(
+        user=[*USER_FEATURES, "country", "age", "registered"], item=[*ITEM_FEATURES, "category", "year"]
+    )
+    build_snapshots(lake, profile, {name: [D1, D2, D8] for name in feature_tables(profile)}, known=D8)
+    ann = {ds: snapshot(lake, "user_features", ds, "user_id")["ann"] for ds in (D1, D2, D8)}
+
+    def values(name: str) -> list[Any]:
+        return [ann[ds][name] for ds in ann]
+
+    assert values("events_7d") == [2, 3, 1], "a week after the first day, only the second is in the window"
+    assert values("events_total") == [2, 3, 3]
+    assert values("active_days_30d") == [1, 2, 2]
+    assert values("creators_total") == [1, 2, 2]
+    assert values("categories_total") == [3, 4, 4]
+    assert values("days_since_last_event") == [0, 0, 6]
+    assert values("tenure_days") == [0, 1, 7]
+    assert values("taste_energy") == [0.375] * 3, (
+        "(3 x .25 + 1 x .75) / 4; the lamp's is missing and counts for nothing"
+    )
+    assert values("top_category_30d") == ["wood"] * 3
+    assert values("category_diversity_30d")[0] == pytest.approx(1 - (2**2 + 1 + 1) / 16)
+    assert values("evening_share_30d") == [0.5, pytest.approx(1 / 3), pytest.approx(1 / 3)]
+    assert values("hours_30d") == [pytest.approx(3780 / 3600)] * 3
+    assert values("registered") == [1.5, 2.5, 8.5]
+    cat = snapshot(lake, "user_features", D2, "user_id")["cat"]
     assert (cat["events_total"], cat["country"], cat["age"]) == (0, "FR", 17)
     assert pd.isna(cat["days_since_last_event"])
-    items = lake.read("item_features", D8).set_index("item_id")
-    assert items["users_total"].to_dict() == {"desk": 2, "lamp": 2, "sofa": 1}
-    assert items["creator_events_7d"].to_dict() == {"desk": 1, "lamp": 2, "sofa": 1}
-    assert items["days_since_first_event"].to_dict() == {"desk": 7, "lamp": 6, "sofa": 7}
-    assert items.loc["desk", "year"] == 2001
-    assert pd.isna(items.loc["sofa", "year"])
-
-
-def test_of_several_values_the_first_counts(shop: Settings) -> None:
-    lake, noon = Lake(shop.lake), datetime(2020, 1, 1, 12)
-    land(lake, [("ann", "desk", noon), ("ann", "lamp", noon), ("bob", "sofa", noon)], D1)
-    lake.write(
-        "items", D1, ITEMS.assign(category=[["wood", "old"], ["wood"], []], creator=[["oak", "lux"], None, ["oak"]])
-    )
-    for entity in ("user", "item"):
-        build_snapshots(lake, shop.profile, entity, [D1], known=D1)
-    items = lake.read("item_features", D1).set_index("item_id")
-    assert items["category"].where(items["category"].notna(), None).to_list() == ["wood", "wood", None]
-    assert items["creator"].where(items["creator"].notna(), None).to_list() == ["oak", None, "oak"]
-    assert items["creator_events_7d"].fillna(0).to_list() == [2, 0, 2]
-    users = lake.read("user_features", D1).set_index("user_id")
-    assert users["categories_total"].to_list() == [1, 0, 0]
-    assert users["creators_total"].to_list() == [1, 1, 0]
+    assert pd.isna(cat["taste_energy"])
+    assert pd.isna(cat["registered"]), "registered later than this night"
+    items = snapshot(lake, "item_features", D8, "item_id")
+    assert items["desk"]["category"].tolist() == ["wood", "old"]
+    assert items["vase"]["category"].tolist() == []
+    assert (items["desk"]["year"], items["desk"]["decade"]) == (2001, "2000s")
+    assert (items["lamp"]["title_length"], items["lamp"]["title_words"], items["desk"]["title_digits"]) == (11, 2, 2)
+    assert pd.isna(items["vase"]["is_new_release_7d"]), "never chosen: nobody knows since when it is there"
 
 
 events_drawn = st.lists(
-    st.tuples(
+    st.builds(
+        Event,
         st.sampled_from(["ann", "bob", "cat"]),
-        st.sampled_from(["desk", "lamp", "sofa"]),
-        st.integers(0, 40 * 24 - 1).map(lambda hour: datetime(2020, 1, 1) + timedelta(hours=hour)),
+        st.sampled_from(["desk", "lamp", "sofa", "vase"]),
+        st.integers(0, 40 * 24 * 4).map(lambda quarter: datetime(2020, 1, 1) + timedelta(minutes=15 * quarter)),
+        st.sampled_from([0.5, 1.0, 3.0]),
     ),
     min_size=1,
     max_size=40,
-)
+)  # fmt: skip
+PAIRS = ("country_category_affinity_30d", "country_category_affinity_7d", "age_band_category_affinity_30d")
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(events_drawn, st.lists(st.integers(0, 45), min_size=1, max_size=4, unique=True))
-def test_many_nights_in_one_pass_equal_counting_by_hand(shop: Settings, drawn: list, days: list[int]) -> None:
-    lake, nights = Lake(shop.lake), sorted(D1 + timedelta(days=day) for day in days)
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(events_drawn, st.lists(st.integers(0, 45), min_size=1, max_size=5, unique=True))
+def test_many_nights_in_one_pass_equal_counting_by_hand(tmp_path: Path, drawn: list[Event], days: list[int]) -> None:
+    lake, nights, profile = Lake(tmp_path), sorted(D1 + timedelta(days=day) for day in days), make_profile(pair=PAIRS)
     last = date(2020, 2, 28)
     land(lake, drawn, last)
-    for entity in ("user", "item"):
-        build_snapshots(lake, shop.profile, entity, nights, known=last)
-    frame = pd.DataFrame(drawn, columns=["user_id", "item_id", "ts"]).merge(ITEMS, on="item_id")
-    frame["day"] = frame["ts"].dt.date
+    build_snapshots(lake, profile, dict.fromkeys(feature_tables(profile), nights), known=last)
     for night in nights:
-        known = frame[frame["ts"] < pd.Timestamp(night) + pd.Timedelta(days=1)]
-        recent = known[known["ts"] >= pd.Timestamp(night) - pd.Timedelta(days=6)]
-        month = known[known["ts"] >= pd.Timestamp(night) - pd.Timedelta(days=29)]
-        users = lake.read("user_features", night).set_index("user_id")
-        for user in USERS["user_id"]:
-            own, row = known[known["user_id"] == user], users.loc[user]
-            assert row["events_total"] == len(own)
-            assert row["events_7d"] == (recent["user_id"] == user).sum()
-            assert row["active_days_30d"] == month[month["user_id"] == user]["day"].nunique()
-            assert row["creators_total"] == own["creator"].nunique()
-            assert row["categories_total"] == own["category"].nunique()
-            if len(own):
-                assert row["days_since_last_event"] == (night - own["day"].max()).days
-                assert row["tenure_days"] == (night - own["day"].min()).days
-        items = lake.read("item_features", night).set_index("item_id")
-        for item, creator in zip(ITEMS["item_id"], ITEMS["creator"], strict=True):
-            assert items.loc[item, "users_total"] == known[known["item_id"] == item]["user_id"].nunique()
-            assert items.loc[item, "creator_events_7d"] == (recent["creator"] == creator).sum()
+        users = snapshot(lake, "user_features", night, "user_id")
+        assert list(users) == list(USERS)
+        for user, row in users.items():
+            for name in USER_FEATURES:
+                expected = user_value(name, user, drawn, ITEMS, night)
+                assert same(row[name], expected), (night, user, name, row[name], expected)
+        for item, row in snapshot(lake, "item_features", night, "item_id").items():
+            for name in ITEM_FEATURES:
+                expected = item_value(name, item, drawn, ITEMS, night)
+                assert same(row[name], expected), (night, item, name, row[name], expected)
+        table = lake.read("country_category_affinity", night).set_index(["country", "category"])
+        for name in PAIRS[:2]:
+            for country in ("UK", "FR", "DE"):
+                for category in ("wood", "light", "old", "soft"):
+                    expected = affinity(name, USERS, country, category, drawn, ITEMS, night)
+                    found = table[name].get((country, category), None)
+                    assert same(found, expected), (night, country, category, name, found, expected)
+
+
+def test_the_snapshot_of_a_night_does_not_depend_on_the_others_built_with_it(tmp_path: Path) -> None:
+    """However many nights and chunks, the same bits; and again, the same bits."""
+    rng = np.random.default_rng(0)
+    drawn = [
+        Event(str(user), str(item), datetime(2020, 1, 1) + timedelta(minutes=int(minute)), float(weight))
+        for user, item, minute, weight in zip(
+            rng.choice(list(USERS), 3_000), rng.choice(list(ITEMS), 3_000), rng.integers(0, 86_400, 3_000),
+            rng.random(3_000), strict=True,
+        )
+    ]  # fmt: skip
+    profile = make_profile(pair=PAIRS)
+    tables = list(feature_tables(profile))
+    nights = [D1 + timedelta(days=n) for n in range(0, 60, 5)]
+    whole, single = Lake(tmp_path / "whole"), Lake(tmp_path / "single")
+    for lake in (whole, single):
+        land(lake, drawn, nights[-1])
+    build_snapshots(whole, profile, dict.fromkeys(tables, nights), known=nights[-1])
+    for night in nights[::5]:
+        build_snapshots(single, profile, {name: [night] for name in tables}, known=nights[-1])
+        for name in tables:
+            pd.testing.assert_frame_equal(whole.read(name, night), single.read(name, night), check_exact=True)
+
+
+def test_long_histories_are_built_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lake, profile, said = Lake(tmp_path), make_profile(), []
+    nights = [D1 + timedelta(days=n) for n in range(5)]
+    land(lake, [Event("ann", "desk", datetime(2020, 1, 3, 5))], nights[-1])
+    monkeypatch.setattr("recommender.features.snapshots.ROWS_AT_ONCE", 8)
+    build_snapshots(lake, profile, {"user_features": nights}, nights[-1], said.append)
+    assert len(said) == 3
+    assert [snapshot(lake, "user_features", night, "user_id")["ann"]["events_total"] for night in nights] == [
+        0,
+        0,
+        1,
+        1,
+        1,
+    ]
+
+
+def test_an_absurd_number_is_missing_and_not_fatal(tmp_path: Path) -> None:
+    lake, profile = Lake(tmp_path), make_profile()
+    items = {name: {**columns, "energy": value} for (name, columns), value in zip(
+        ITEMS.items(), [float("nan"), float("inf"), 1e300, 0.5], strict=True)}  # fmt: skip
+    events = [Event("ann", item, datetime(2020, 1, 1, 1), 1e30) for item in ITEMS]
+    land(lake, [*events, Event("bob", "vase", datetime(2020, 1, 1), -2.0)], D1, items)
+    build_snapshots(lake, profile, {"user_features": [D1]}, known=D1)
+    users = snapshot(lake, "user_features", D1, "user_id")
+    assert users["ann"]["taste_energy"] == 0.5
+    assert pd.isna(users["bob"]["taste_energy"]), "a negative weight counts for nothing"
+
+
+def test_titles_written_alike_have_close_embeddings(tmp_path: Path) -> None:
+    lake, profile = Lake(tmp_path), make_profile(item=["title_embedding_64", "events_7d"])
+    titles = ["Smells Like Teen Spirit", "smells like  teen spirit!", "Für Elise", None, ""]
+    items = {f"t{n}": {**ITEMS["desk"], "title": title} for n, title in enumerate(titles)}
+    land(lake, [Event("ann", "t0", datetime(2020, 1, 1))], D1, items)
+    build_snapshots(lake, profile, {"item_features": [D1]}, known=D1)
+    rows = snapshot(lake, "item_features", D1, "item_id")
+    vectors = {item: rows[item]["title_embedding_64"] for item in rows}
+    assert vectors["t3"] is None
+    assert vectors["t4"] is None
+    lengths = [np.linalg.norm(vectors[item]) for item in ("t0", "t1", "t2")]
+    assert lengths == pytest.approx([1, 1, 1])
+    assert vectors["t0"] @ vectors["t1"] > 0.85
+    assert abs(vectors["t0"] @ vectors["t2"]) < 0.5
+
+
+def test_a_changed_definition_makes_its_snapshots_outdated(tmp_path: Path) -> None:
+    lake, profile = Lake(tmp_path), make_profile()
+    land(lake, [Event("ann", "desk", datetime(2020, 1, 1))], D8)
+    tables = feature_tables(profile)
+    build_snapshots(lake, profile, {name: [D1, D2] for name in tables}, known=D8)
+    assert {name: outdated(lake, table, [D1, D2, D8]) for name, table in tables.items()} == {
+        name: [D8] for name in tables
+    }
+    assert built_versions(lake, "user_features", D1) == {f.name: f.version for f in declared_features(profile, "user")}
+    columns = dict(profile.items.columns) if profile.items else {}
+    scaled = columns["energy"].model_copy(update={"column": None, "sql": "energy / 100"})
+    items = profile.items.model_copy(update={"columns": {**columns, "energy": scaled}}) if profile.items else None
+    changed = feature_tables(profile.model_copy(update={"items": items}))
+    assert outdated(lake, changed["user_features"], [D1]) == [D1], "a taste is made of the column"
+    assert outdated(lake, changed["item_features"], [D1]) == []
+
+
+def test_no_events_before_the_night(tmp_path: Path) -> None:
+    lake, profile = Lake(tmp_path), make_profile(pair=PAIRS)
+    land(lake, [Event("ann", "desk", datetime(2020, 1, 8))], D8)
+    build_snapshots(lake, profile, {name: [D1] for name in feature_tables(profile)}, known=D8)
+    assert snapshot(lake, "user_features", D1, "user_id")["ann"]["events_total"] == 0
+    assert len(lake.read("country_category_affinity", D1)) == 0

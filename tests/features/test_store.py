@@ -9,16 +9,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from click.testing import CliRunner
 
 from recommender.columns import EVENT_TIMESTAMP, ITEM_ID, USER_ID
 from recommender.config.profile import Profile
 from recommender.config.settings import Settings
 from recommender.data.dataset import night_end
 from recommender.errors import DatabaseError, NotReadyError
-from recommender.features.definitions import Entity, declared_features
+from recommender.features.definitions import declared_features
+from recommender.features.measures import Entity
 from recommender.features.store import (
-    FEATURE_REPO,
     apply,
     feature_store,
     historical_features,
@@ -213,6 +212,7 @@ def test_a_feature_declared_later_is_missing_in_older_partitions(
     apply(store, settings.profile, settings.lake)
     wider = make_profile(user=["events_30d", "events_7d", "country"])
     write_snapshot(lake, wider, "user", date(2026, 1, 26), [f"u{n}" for n in range(8)])
+    write_snapshot(lake, wider, "item", date(2026, 1, 26), [f"i{n}" for n in range(6)])
     apply(store, wider, settings.lake)
     rows = some_rows()
     users, _ = historical_features(store, wider, rows)
@@ -220,6 +220,24 @@ def test_a_feature_declared_later_is_missing_in_older_partitions(
     assert users["events_30d"].isna().all()
     assert materialize(store, date(2026, 1, 26))
     assert list(online_features(store, wider, "u1")) == ["events_30d", "events_7d", "country"]
+
+
+def test_an_empty_snapshot_empties_the_table_and_a_missing_one_is_an_error(
+    settings: Settings, lake: Lake, database_url: str
+) -> None:
+    write_world(lake, settings.profile)
+    store = feature_store(settings, database_url)
+    apply(store, settings.profile, settings.lake)
+    assert materialize(store, NIGHTS[0])
+    before = online_features(store, settings.profile, "u3")
+    with pytest.raises(NotReadyError, match="nothing to materialize into recommender_user_features"):
+        materialize(store, date(2026, 1, 6))
+    assert online_features(store, settings.profile, "u3") == before != dict.fromkeys(before)
+    write_snapshot(lake, settings.profile, "user", date(2026, 1, 6), [])
+    write_snapshot(lake, settings.profile, "item", date(2026, 1, 6), ["i0"])
+    assert materialize(store, date(2026, 1, 6))
+    assert set(online_features(store, settings.profile, "u3").values()) == {None}
+    assert not materialize(store, NIGHTS[0]), "of the empty night too"
 
 
 def test_an_entity_without_features_has_an_empty_frame(settings: Settings, lake: Lake, database_url: str) -> None:
@@ -247,16 +265,3 @@ def test_an_unreachable_database_is_one_line_without_the_password(settings: Sett
         feature_store(settings, "postgresql+psycopg://me:secret@127.0.0.1:1/nowhere")
     assert "\n" not in str(caught.value)
     assert "secret" not in str(caught.value)
-
-
-def test_feast_own_command_line_reads_the_same_registry(
-    settings: Settings, database_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from feast.cli.cli import cli
-
-    apply(feature_store(settings, database_url), settings.profile, settings.lake)
-    monkeypatch.setenv("RECOMMENDER_DATABASE_URL", database_url)
-    answer = CliRunner().invoke(cli, ["-c", str(FEATURE_REPO), "feature-views", "list"])
-    assert answer.exit_code == 0, answer.output
-    assert "user_features" in answer.output
-    assert "item_features" in answer.output

@@ -6,7 +6,7 @@ Great Expectations runs where the rows are, in DuckDB. Of personal columns neith
 import difflib
 import logging
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime
 from typing import Any
@@ -37,16 +37,23 @@ _SEVERITIES: Mapping[Severity, str] = {"fail": "critical", "warn": "warning"}
 
 
 def validate(
-    table: str, connection: duckdb.DuckDBPyConnection, relation: str, ds: date, settings: Settings
+    table: str,
+    connection: duckdb.DuckDBPyConnection,
+    relation: str,
+    ds: date,
+    settings: Settings,
+    declared: Sequence[Expected] = (),
 ) -> list[CheckResult]:
     """Check every row of a table or view of the connection; add the result to Data Docs, log failed warnings.
 
     Parameters
     ----------
     table
-        Which suite: `events`, `users`, `items`, `batch`, `user_features` or `item_features`.
+        Which suite: `events`, `users`, `items`, `batch` or a table of features.
     relation
         Name of the table or view with the rows; columns that no expectation names are not read.
+    declared
+        Expectations beside those of the files.
 
     Raises
     ------
@@ -55,7 +62,7 @@ def validate(
     ConfigError
         The suite can't be read, or asks for what doesn't exist.
     """
-    results = check(table, connection, relation, ds, settings)
+    results = check(table, connection, relation, ds, settings, declared)
     broken = [result for result in results if not result.success]
     for result in broken:
         if result.severity == "warn":
@@ -67,15 +74,22 @@ def validate(
     return results
 
 
-def validate_partition(table: str, lake: Lake, ds: date, settings: Settings) -> list[CheckResult]:
+def validate_partition(
+    table: str, lake: Lake, ds: date, settings: Settings, declared: Sequence[Expected] = ()
+) -> list[CheckResult]:
     """`validate` a table's partition in the lake."""
     with working_database(settings.profile.engine) as connection:
         connection.execute(f"create view snapshot as from {parquet([lake.path(table, ds)])}")
-        return validate(table, connection, "snapshot", ds, settings)
+        return validate(table, connection, "snapshot", ds, settings, declared)
 
 
 def check(
-    table: str, connection: duckdb.DuckDBPyConnection, relation: str, ds: date, settings: Settings
+    table: str,
+    connection: duckdb.DuckDBPyConnection,
+    relation: str,
+    ds: date,
+    settings: Settings,
+    declared: Sequence[Expected] = (),
 ) -> list[CheckResult]:
     """Check a relation against the table's suite, add the result to Data Docs, and return it in the suite's order.
 
@@ -86,7 +100,7 @@ def check(
     columns = connection.table(relation).columns
     expected = [
         _possible(entry, columns)
-        for entry in load_suite(table, columns, ds, settings)
+        for entry in load_suite(table, columns, ds, settings, declared)
         if not entry.optional or set(entry.columns) <= set(columns)
     ]
     context = data_docs_context(settings)

@@ -14,7 +14,7 @@ profile's own file replaces the shipped entries with the same `expect` and colum
 """
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from fnmatch import fnmatchcase
@@ -77,8 +77,12 @@ class Expected:
         return [name for name in singles if name is not None] + list(self.arguments.get("column_list", ()))
 
 
-def load_suite(table: str, columns: Iterable[str], ds: date, settings: Settings) -> list[Expected]:
+def load_suite(
+    table: str, columns: Iterable[str], ds: date, settings: Settings, declared: Sequence[Expected] = ()
+) -> list[Expected]:
     """The table's expectations for the night `ds`, column patterns spelled out over `columns`.
+
+    `declared` are those that follow from elsewhere; they count as shipped, and may be all there is.
 
     Raises
     ------
@@ -86,8 +90,9 @@ def load_suite(table: str, columns: Iterable[str], ds: date, settings: Settings)
         A file is missing, not YAML, or has an entry that can't be understood; file and entry are named.
     """
     shipped, own = (
-        _entries(path, columns, ds, settings) if path is not None else [] for path in _files(table, settings)
+        _entries(path, columns, ds, settings) if path is not None else [] for path in _files(table, settings, declared)
     )
+    shipped = [*shipped, *declared]
     subjects = {entry.subject for entry in shipped}
     for entry in own:
         if entry.off and entry.subject not in subjects and not _is_pattern(entry.arguments.get("column")):
@@ -99,7 +104,7 @@ def load_suite(table: str, columns: Iterable[str], ds: date, settings: Settings)
     ]
 
 
-def _files(table: str, settings: Settings) -> tuple[Path | None, Path | None]:
+def _files(table: str, settings: Settings, declared: Sequence[Expected]) -> tuple[Path | None, Path | None]:
     """The shipped suite of a table and the profile's own, each where it exists."""
     shipped, own = SHIPPED / f"{table}.yaml", None
     if settings.profile.quality.expectations is not None:
@@ -108,7 +113,7 @@ def _files(table: str, settings: Settings) -> tuple[Path | None, Path | None]:
             raise ConfigError(f"{settings.profile_path}: quality.expectations: {folder} is not a folder")
         own = folder / f"{table}.yaml"
     found = (shipped if shipped.is_file() else None, own if own is not None and own.is_file() else None)
-    if found == (None, None):
+    if found == (None, None) and not declared:
         raise ConfigError(f"no expectations for {table}: {own or shipped} does not exist")
     return found
 
