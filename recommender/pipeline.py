@@ -87,7 +87,7 @@ def features(settings: Settings, ds: date, progress: Progress = quiet) -> StageR
         from recommender.features.store import apply, feature_store, materialize
 
         store = feature_store(settings, libpq_url(settings))
-        apply(store, profile, settings.lake)
+        apply(store, profile, settings.lake, progress)
         materialize(store, ds)
         built = {name: len(nights) for name, nights in todo.items()}
         counts = f"{rows[table_of('user')]:,} users and {rows[table_of('item')]:,} items"

@@ -87,7 +87,7 @@ def declared_features(profile: Profile, subject: Subject) -> list[Feature]:
     duplicates = {name for name in names if names.count(name) > 1}
     if duplicates:
         raise ConfigError(f"features.{subject} lists {', '.join(sorted(duplicates))} twice")
-    if f"{subject}" not in profile.features.model_fields_set:
+    if subject not in profile.features.model_fields_set:
         names = tuple(name for name in names if _missing_columns(profile, subject, name) == [])
     return [_resolve(profile, subject, name) for name in names]
 
@@ -288,15 +288,13 @@ def _type(profile: Profile, entity: Entity, name: str) -> str:
 
 
 def _column(profile: Profile, entity: Entity, name: str) -> ColumnSource | None:
-    source = _source(profile, entity)
-    if source is None:
-        return None
-    return source.columns.get(AGE if name == AGE_BAND and AGE_BAND not in source.columns else name)
+    columns = {} if (source := _source(profile, entity)) is None else source.columns
+    return columns.get(AGE if name == AGE_BAND and AGE_BAND not in columns else name)
 
 
 def _source(profile: Profile, entity: Entity) -> Source | None:
     return profile.users if entity == "user" else profile.items
 
 
-def _item_columns(profile: Profile) -> list[str]:
-    return [] if profile.items is None else list(profile.items.columns)
+def _item_columns(profile: Profile) -> Iterable[str]:
+    return () if profile.items is None else profile.items.columns

@@ -38,8 +38,9 @@ def snapshot_source(engine: Engine, name: str, path: str | Path) -> DataSource:
         A file, or a pattern over many.
     """
     if engine.kind == "spark":
-        with warnings.catch_warnings(action="ignore"):  # Feast calls it experimental, every time
-            from feast.infra.offline_stores.contrib.spark_offline_store.spark_source import SparkSource
+        from recommender.features.spark_store import SparkSource
 
-            return SparkSource(name=name, path=str(path), file_format="parquet", timestamp_field=EVENT_TIMESTAMP)
+        # a name of its own: Feast's registry can't turn a source of one type into another
+        spark = f"{name}_on_spark"
+        return SparkSource(name=spark, path=str(path), file_format="parquet", timestamp_field=EVENT_TIMESTAMP)
     return FileSource(name=name, path=str(path), timestamp_field=EVENT_TIMESTAMP)

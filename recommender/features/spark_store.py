@@ -6,21 +6,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Literal
 
-import pandas as pd
+from recommender.errors import NotReadyError
 
 with warnings.catch_warnings():  # importing Feast turns every library's deprecation warnings on
-    from feast import FeatureView, RepoConfig
     from feast.errors import DataSourceNotFoundException
     from feast.infra.offline_stores.contrib.spark_offline_store.spark import (
         SparkOfflineStore,
         SparkOfflineStoreConfig,
         SparkRetrievalJob,
     )
+    from feast.infra.offline_stores.contrib.spark_offline_store.spark_source import SparkSource
     from feast.infra.offline_stores.offline_store import RetrievalJob
 
-from recommender.errors import NotReadyError
+__all__ = ["LakeSparkOfflineStore", "LakeSparkOfflineStoreConfig", "SparkSource"]
 
-# it logs the stack of an error that it raises
+warnings.filterwarnings("ignore", "The spark (data source|offline store)", RuntimeWarning)  # is experimental, it says
+# it logs the stack of errors that it raises
 logging.getLogger("feast.infra.offline_stores.contrib.spark_offline_store.spark_source").setLevel(logging.CRITICAL)
 
 _KEY_ENDS = " AS STRING),"
@@ -30,7 +31,7 @@ _KEY_ENDS = " AS STRING),"
 class LakeSparkOfflineStoreConfig(SparkOfflineStoreConfig):
     """Chooses this store in Feast's configuration."""
 
-    type: Literal["recommender.features.spark_store.LakeSparkOfflineStore"] = (  # type: ignore[assignment]
+    type: Literal["recommender.features.spark_store.LakeSparkOfflineStore"] = (
         "recommender.features.spark_store.LakeSparkOfflineStore"
     )
 
@@ -39,14 +40,7 @@ class LakeSparkOfflineStore(SparkOfflineStore):
     """`SparkOfflineStore` that tells rows of several keys apart and says when there are no snapshots."""
 
     @staticmethod
-    def get_historical_features(
-        config: RepoConfig,
-        feature_views: list[FeatureView],
-        feature_refs: list[str],
-        entity_df: pd.DataFrame | str | None,
-        *more: Any,
-        **named: Any,
-    ) -> RetrievalJob:
+    def get_historical_features(*asked: Any, **named: Any) -> RetrievalJob:
         """Each entity row with the last snapshot at or before its instant of each view; rows keep no order.
 
         Raises
@@ -55,9 +49,7 @@ class LakeSparkOfflineStore(SparkOfflineStore):
             A view has no snapshots.
         """
         with _reading():
-            job = SparkOfflineStore.get_historical_features(
-                config, feature_views, feature_refs, entity_df, *more, **named
-            )
+            job = SparkOfflineStore.get_historical_features(*asked, **named)
         if isinstance(job, SparkRetrievalJob):
             # Feast joins keys without anything between: ("a", "bc") would be ("ab", "c")
             job.query = job.query.replace(_KEY_ENDS, f"{_KEY_ENDS} '\\u0000',")
@@ -79,8 +71,7 @@ class LakeSparkOfflineStore(SparkOfflineStore):
 @contextmanager
 def _reading() -> Iterator[None]:
     try:
-        with warnings.catch_warnings(action="ignore", category=RuntimeWarning):  # it is experimental, Feast warns
-            yield
+        yield
     except DataSourceNotFoundException as error:
         path = str(error).partition("'")[2].partition("'")[0]
         raise NotReadyError(f"{path} can't be read: run `recommender run features` for a night first") from None

@@ -16,7 +16,7 @@ KILLED_AT = (
     ("ingest", "reading events"),
     ("ingest", "checking"),
     ("ingest", "landing"),
-    ("features", "item features"),
+    ("features", "item_features"),
     ("train", "epoch 2"),
     ("judge", "judging on"),
     ("refit", "refitting on"),

@@ -59,4 +59,4 @@ def test_the_snapshots_are_checked_where_they_lie(folder: Path) -> None:
     result = pipeline.features(settings, FIRST)
     found = last(folder)
     assert (found["user_features"].broken, found["item_features"].broken) == ((), ())
-    assert result.detail["rows"] == {"user": 3, "item": 3}
+    assert result.detail["rows"] == {"user_features": 3, "item_features": 3}

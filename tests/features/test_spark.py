@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, Phase, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
+from pyspark.sql import SparkSession
 
 from recommender import pipeline
 from recommender.config.profile import Engine, Profile
@@ -38,16 +39,20 @@ from recommender.features.store import (
     online_features,
 )
 from recommender.storage.lake import Lake
-from tests.data.shop import FIRST, write_shop
+from tests.data.shop import FIRST, PROFILE, write_shop
 from tests.features import pair_world
 from tests.features.pair_world import NEXT
 
-pytestmark = pytest.mark.skipif(shutil.which("java") is None, reason="Spark needs Java 17")
+pytestmark = [
+    pytest.mark.skipif(shutil.which("java") is None, reason="Spark needs Java 17"),
+    pytest.mark.filterwarnings("ignore:The spark:RuntimeWarning"),
+]
 
 QUICK = {  # for tables of a few rows: nothing is worth being compiled well
     "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
     "spark.sql.codegen.wholeStage": False,
     "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+    "spark.sql.constraintPropagation.enabled": False,
     "spark.sql.adaptive.enabled": False,
     "spark.sql.shuffle.partitions": 1,
     "spark.default.parallelism": 1,
@@ -68,6 +73,18 @@ def spark() -> Iterator[Engine]:
 @pytest.fixture
 def lake(tmp_path: Path) -> Lake:
     return Lake(tmp_path / "lake")
+
+
+def test_an_application_that_was_started_is_stopped_and_one_that_was_found_is_left() -> None:
+    """The first test: the others share one application."""
+    assert SparkSession.getActiveSession() is None
+    with feature_engine(SPARK) as connection:
+        held = ibis.memtable({"a": [1, 2]}).mutate(b=1)
+        assert connection.to_pyarrow(held).num_rows == 2
+        with feature_engine(SPARK):
+            pass
+        assert SparkSession.getActiveSession() is not None
+    assert SparkSession.getActiveSession() is None
 
 
 def every_feature(profile: Profile, subject: Subject) -> list[str]:
@@ -316,7 +333,7 @@ def test_the_features_stage_runs_on_spark(
     spark: Engine, tmp_path: Path, home: Path, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RECOMMENDER_DATABASE_URL", database_url)
-    shop = write_shop(tmp_path / "shop")
+    shop = write_shop(tmp_path / "shop", profile=PROFILE + "quality: {max_rejected_share: 1.0}\n")
     pipeline.ingest(shop, FIRST)
     on_spark = replace(shop, profile=shop.profile.model_copy(update={"engine": spark}))
     first = pipeline.features(on_spark, FIRST)
@@ -328,15 +345,6 @@ def test_the_features_stage_runs_on_spark(
     assert pipeline.features(shop, FIRST).detail == first.detail
     for (name, night), rows in built.items():
         pd.testing.assert_frame_equal(rows, lake.read(name, night))
-
-
-def test_a_session_of_its_own_is_stopped_and_a_found_one_is_left(spark: Engine) -> None:
-    from pyspark.sql import SparkSession
-
-    with feature_engine(spark) as connection:
-        held = ibis.memtable({"a": [1, 2]}).mutate(b=1)
-        assert connection.to_pyarrow(held).num_rows == 2
-    assert SparkSession.getActiveSession() is not None
 
 
 @pytest.mark.parametrize(
