@@ -4,7 +4,7 @@ import statistics
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import redirect_stdout
+from contextlib import contextmanager, redirect_stdout
 from datetime import timedelta
 from io import StringIO
 from typing import Any
@@ -45,8 +45,8 @@ def run() -> Iterator[Measurement]:
     )
     with scratch_world() as settings:
         lake = Lake(settings.lake)
-        for entity, count in (("user", USERS), ("item", ITEMS)):
-            _write_snapshots(lake, profile, entity, count)  # type: ignore[arg-type]
+        _write_snapshots(lake, profile, "user", USERS)
+        _write_snapshots(lake, profile, "item", ITEMS)
         url = libpq_url(settings)
         ours = feature_store(settings, url)
         apply(ours, profile, settings.lake)
@@ -75,13 +75,12 @@ def _historical(ours: FeatureStore, stock: FeatureStore, lake: Lake, profile: Pr
     def retrieve(name: str, store: FeatureStore) -> None:
         found[name] = store.get_historical_features(rows, references, full_feature_names=True).to_df()
 
-    with warnings.catch_warnings():  # Ibis in Feast's store warns about itself, a line a table
-        warnings.simplefilter("ignore", DeprecationWarning)
+    with _silenced():
         (theirs,) = seconds(lambda: retrieve("stock", stock), rounds=1)
     taken, bare = seconds(lambda: retrieve("ours", ours), lambda: _bare_join(lake, profile, rows))
     columns = [reference.replace(":", "__") for reference in references]
-    frames = [found[name].sort_values("row", ignore_index=True)[columns] for name in ("ours", "stock")]
-    pd.testing.assert_frame_equal(*frames, check_dtype=False)
+    mine, stocks = (found[name].sort_values("row", ignore_index=True)[columns] for name in ("ours", "stock"))
+    pd.testing.assert_frame_equal(mine, stocks, check_dtype=False)
     name = f"features of {ROWS // 10**6} M past rows, 2 views × {FEATURES} features × {len(NIGHTS)} nights"
     yield Measurement(name, taken, "s", "bare DuckDB ASOF join", bare)
     yield Measurement(name, taken, "s", "Feast's duckdb store", theirs)
@@ -91,7 +90,7 @@ def _materialized(ours: FeatureStore, stock: FeatureStore, url: str) -> Iterator
     instant = night_end(NIGHTS[0])
 
     def materialize(store: FeatureStore) -> None:
-        with redirect_stdout(StringIO()):  # Feast prints what it does
+        with _silenced():
             store.materialize(instant, instant, feature_views=[table_of("user")])
 
     (theirs,) = seconds(lambda: materialize(stock), rounds=1)
@@ -101,8 +100,8 @@ def _materialized(ours: FeatureStore, stock: FeatureStore, url: str) -> Iterator
             _check(_table_rows(connection, schema) == [rows], f"{schema} holds other than {rows} rows")
     users = [{"user_id": f"user-{n}"} for n in range(0, USERS + 100, USERS // COMPARED)]
     references = _references(ours)
-    read = [store.get_online_features(references, users).to_df() for store in (ours, stock)]
-    pd.testing.assert_frame_equal(*read, check_like=True, check_dtype=False)
+    mine, stocks = (store.get_online_features(references, users).to_df() for store in (ours, stock))
+    pd.testing.assert_frame_equal(mine, stocks, check_like=True, check_dtype=False)
     name = f"materialize {USERS // 1000} k users × {FEATURES} features"
     yield Measurement(name, taken, "s", "Feast's postgres store and local engine", theirs)
 
@@ -112,7 +111,7 @@ def _online(ours: FeatureStore, stock: FeatureStore, profile: Profile, url: str)
     users = np.random.default_rng(2).integers(USERS, size=READS)
 
     def store_read(store: FeatureStore) -> Callable[[int], object]:
-        view, online = store.get_feature_view(table_of("user")), store._get_provider().online_store  # type: ignore[attr-defined]
+        view, online = store.get_feature_view(table_of("user")), store._get_provider().online_store
         return lambda n: online.online_read(store.config, view, [_key(n)], names)
 
     def feast_read(store: FeatureStore) -> Callable[[int], object]:
@@ -138,6 +137,14 @@ def _online(ours: FeatureStore, stock: FeatureStore, profile: Profile, url: str)
     yield Measurement(row, ours_row, "ms", "Feast's postgres store", stock_row)
     whole = f"{row} through get_online_features"
     yield Measurement(whole, ours_feast, "ms", "the same with Feast's postgres store", stock_feast)
+
+
+@contextmanager
+def _silenced() -> Iterator[None]:
+    """Feast prints what it does, and Ibis in Feast's store warns about itself, a line a table."""
+    with redirect_stdout(StringIO()), warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        yield
 
 
 def _stock_store(settings: Settings, url: str) -> FeatureStore:
@@ -196,7 +203,8 @@ def _bare_join(lake: Lake, profile: Profile, rows: pd.DataFrame) -> pd.DataFrame
     )
     with duckdb.connect() as connection:
         connection.execute("set timezone = 'UTC'")
-        return connection.register("rows", rows).sql(f"select {selected} from rows as r {joins}").df()
+        found: pd.DataFrame = connection.register("rows", rows).sql(f"select {selected} from rows as r {joins}").df()
+    return found
 
 
 def _milliseconds(users: np.ndarray, *reads: Callable[[int], object]) -> list[float]:
