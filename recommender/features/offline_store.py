@@ -130,6 +130,7 @@ class AsofOfflineStore(OfflineStore):
         Without feature columns, all columns; without join keys, one row with Feast's dummy key.
         """
         source = _look(config, data_source, timestamp_field, created_timestamp_column)
+        join_key_columns = [key for key in join_key_columns if key != DUMMY_ENTITY_ID]
         newest = f"{source.instant(source.timestamp)} desc"
         if source.created:
             newest += f", {source.instant(source.created)} desc nulls last"

@@ -10,10 +10,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from feast.protos.feast.types.Value_pb2 import Value
-from feast.type_map import NULL_TIMESTAMP_INT_VALUE
+from feast.type_map import NULL_TIMESTAMP_INT_VALUE, python_values_to_proto_values
 from feast.types import FeastType
 
-from recommender.errors import ConfigError, RecommenderError
+from recommender.errors import RecommenderError
 from recommender.storage.copy_arrow import TIMESTAMP, postgres_type
 
 _ARROW_TYPES = {
@@ -35,9 +35,10 @@ _ARROW_TYPES = {
 
 @dataclass(frozen=True)
 class OnlineColumn:
-    """A feature of any scalar type of Feast's, or a list or a set of them; PostgreSQL keeps both as arrays.
+    """A feature: a scalar of Feast's, or a list or a set of them, which PostgreSQL both keeps as arrays.
 
     A missing number is NULL, NaN too. Inside a list Feast knows nothing missing: texts become empty, numbers NaN.
+    Maps, structures and what else has no type of PostgreSQL's are kept as bytes: Feast's own message.
     """
 
     feature: str
@@ -45,12 +46,10 @@ class OnlineColumn:
     """Of the column."""
     dtype: FeastType
 
-    def __post_init__(self) -> None:
-        if self._element not in _ARROW_TYPES:
-            raise ConfigError(f"the online store has no column for {self.feature}, which is of type {self.dtype}")
-
     @cached_property
     def arrow_type(self) -> pa.DataType:
+        if self._is_message:
+            return pa.binary()
         element = _ARROW_TYPES[self._element]
         return pa.list_(element) if self._is_list else element
 
@@ -63,6 +62,8 @@ class OnlineColumn:
         field = proto.WhichOneof("val")
         if field is None:
             return None
+        if self._is_message:
+            return proto.SerializeToString()
         value = getattr(proto, field)
         if self._is_list:
             return [_instant(element) for element in value.val] if self._is_instant else list(value.val)
@@ -74,6 +75,10 @@ class OnlineColumn:
         """From what psycopg gives."""
         if value is None:
             return Value()
+        if self._is_message:
+            message = Value()
+            message.ParseFromString(value)
+            return message
         if self._is_instant:
             value = [_seconds(element) for element in value] if self._is_list else _seconds(value)
         fields: dict[str, Any] = {self._field: {"val": value} if self._is_list else value}
@@ -90,6 +95,8 @@ class OnlineColumn:
         if pa.types.is_null(column.type):
             return pa.nulls(len(column), self.arrow_type)
         try:
+            if self._is_message:
+                return self._messages(column)
             if not self._is_list:
                 return self._cast(column)
             elements = self._cast(column.flatten())
@@ -100,7 +107,7 @@ class OnlineColumn:
             missing = np.append(lengths.is_null().to_numpy(zero_copy_only=False), False)
             offsets = pa.array(np.concatenate([[0], ends]), pa.int32(), mask=missing)
             return pa.ListArray.from_arrays(offsets, elements)
-        except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError, AttributeError):
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError, AttributeError, ValueError, TypeError):
             raise RecommenderError(
                 f"{self.feature} is declared as {self.dtype}, but its {column.type} values don't all fit"
             ) from None
@@ -114,6 +121,11 @@ class OnlineColumn:
         # fractions of a microsecond, or digits past the type's precision, may go; whole numbers must stay whole
         return values.cast(wanted, safe=not (pa.types.is_floating(wanted) or self._is_instant))
 
+    def _messages(self, column: pa.Array) -> pa.Array:
+        values = column.to_pylist(maps_as_pydicts="lossy")
+        protos = python_values_to_proto_values(values, self.dtype.to_value_type())
+        return pa.array([self.to_postgres(proto) for proto in protos], pa.binary())
+
     @cached_property
     def _field(self) -> str:
         """The proto's member for this type."""
@@ -122,6 +134,10 @@ class OnlineColumn:
     @cached_property
     def _element(self) -> str:
         return str(self.dtype.to_value_type().name).removesuffix("_LIST").removesuffix("_SET")
+
+    @cached_property
+    def _is_message(self) -> bool:
+        return self._element not in _ARROW_TYPES
 
     @cached_property
     def _is_list(self) -> bool:

@@ -1,8 +1,10 @@
 """Feast's online store over PostgreSQL: one wide typed row an entity, read in one query a feature view."""
 
+import asyncio
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from itertools import groupby
+from threading import Lock
 from typing import Any, Literal
 
 import psycopg
@@ -44,6 +46,7 @@ class WideOnlineStore(OnlineStore):
 
     def __init__(self) -> None:
         self._connection: psycopg.Connection | None = None
+        self._turn = Lock()
 
     def online_read(
         self,
@@ -79,6 +82,16 @@ class WideOnlineStore(OnlineStore):
             for moment, *values in rows
         ]
 
+    async def online_read_async(
+        self,
+        config: RepoConfig,
+        table: FeatureView,
+        entity_keys: list[EntityKey],
+        requested_features: list[str] | None = None,
+    ) -> list[tuple[datetime | None, dict[str, Value] | None]]:
+        """`online_read` in a thread, while the caller's loop goes on."""
+        return await asyncio.to_thread(self.online_read, config, table, entity_keys, requested_features)
+
     def online_write_batch(
         self,
         config: RepoConfig,
@@ -94,14 +107,14 @@ class WideOnlineStore(OnlineStore):
         columns = {column.feature: column for column in online.columns}
         try:
             with connect(config.online_store.url) as connection, connection.transaction():
-                for names, rows in groupby(data, key=lambda row: tuple(row[1])):
+                for names, rows in groupby(data, key=lambda row: tuple(name for name in row[1] if name in columns)):
                     connection.cursor().executemany(
                         online.upsert([columns[name] for name in names]),
                         [
                             [
                                 *(text for (text,) in online.key_texts([entity])),
                                 moment,
-                                *(columns[name].to_postgres(value) for name, value in values.items()),
+                                *(columns[name].to_postgres(values[name]) for name in names),
                             ]
                             for entity, values, moment, _ in rows
                         ],
@@ -146,16 +159,17 @@ class WideOnlineStore(OnlineStore):
 
     def _fetch(self, url: str, query: bytes, keys: list[list[str | None]]) -> list[tuple[Any, ...]]:
         """Over the connection at hand, or a new one where that is lost or remembers an altered table."""
-        if self._connection is not None:
+        with self._turn:
+            if self._connection is not None:
+                try:
+                    return _execute(self._connection, query, keys)
+                except (psycopg.OperationalError, psycopg.InterfaceError, errors.FeatureNotSupported):
+                    self._connection.close()
+            self._connection = connect(url)
             try:
                 return _execute(self._connection, query, keys)
-            except (psycopg.OperationalError, psycopg.InterfaceError, errors.FeatureNotSupported):
-                self._connection.close()
-        self._connection = connect(url)
-        try:
-            return _execute(self._connection, query, keys)
-        except psycopg.OperationalError as error:
-            raise DatabaseError(f"online features can't be read: {first_line(error)}") from None
+            except psycopg.OperationalError as error:
+                raise DatabaseError(f"online features can't be read: {first_line(error)}") from None
 
 
 def _execute(connection: psycopg.Connection, query: bytes, keys: list[list[str | None]]) -> list[tuple[Any, ...]]:

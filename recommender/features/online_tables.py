@@ -50,7 +50,9 @@ class OnlineTable:
             A join key or a feature is of a type, or under a name, that this store can't keep.
         """
         keys = tuple((key.name, key.dtype) for key in view.entity_columns)
-        return cls._declared(project, view.name, keys, tuple((field.name, field.dtype) for field in view.features))
+        # where an entity isn't registered Feast takes its key, if the schema has it, for a feature too
+        features = tuple((field.name, field.dtype) for field in view.features if field.name not in dict(keys))
+        return cls._declared(project, view.name, keys, features)
 
     @classmethod
     @lru_cache(maxsize=1000)
@@ -64,9 +66,8 @@ class OnlineTable:
         for key, dtype in keys:
             if dtype not in _KEY_TYPES:
                 raise ConfigError(f"feature view {view}: the online store takes no join key of type {dtype} ({key})")
-        reserved = {EVENT_TIMESTAMP, *(key for key, _ in keys)} & {feature for feature, _ in features}
-        if reserved:
-            raise ConfigError(f"feature view {view}: the online store takes no feature named {reserved.pop()}")
+        if EVENT_TIMESTAMP in dict(features):
+            raise ConfigError(f"feature view {view}: the online store takes no feature named {EVENT_TIMESTAMP}")
         return cls(
             table_name(project, view),
             tuple(sorted(key for key, _ in keys)),

@@ -1,5 +1,6 @@
 """The wide online store: what Feast's own PostgreSQL store answers, from tables that are to the declarations."""
 
+import asyncio
 import math
 from collections import Counter
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ import psycopg
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from feast import FeatureView, RepoConfig, types
+from feast import FeatureView, Field, RepoConfig, types
 from feast.protos.feast.types.Value_pb2 import FloatList, Value
 
 from recommender.errors import ConfigError, DatabaseError, NotReadyError
@@ -81,6 +82,9 @@ def random_rows(count: int) -> tuple[dict[str, types.FeastType], pa.Table]:
         lists = [None if rng.random() < 0.2 else values[: rng.integers(0, 4)] for _ in range(count)]
         fields[f"{name}_list"] = types.Array(dtype)
         columns[f"{name}_list"] = pa.array(lists, pa.list_(arrow_type))
+    fields |= {"map": types.Map, "struct": types.Struct({"a": types.String})}
+    columns["map"] = pa.array([None if n % 5 == 0 else {"n": str(n), "ü": ""} for n in range(count)])
+    columns["struct"] = pa.array([None if n % 5 == 0 else {"a": str(n)} for n in range(count)])
     return fields, pa.table(columns)
 
 
@@ -221,10 +225,32 @@ def test_long_and_strange_names(config: RepoConfig) -> None:
 
 
 def test_what_the_store_cannot_keep_is_refused(config: RepoConfig) -> None:
-    with pytest.raises(ConfigError, match="no column for bag, which is of type Map"):
-        update(config, make_view("odd", {"bag": types.Map}))
     with pytest.raises(ConfigError, match="feature view odd: the online store takes no feature named event_timestamp"):
         update(config, make_view("odd", {"event_timestamp": types.UnixTimestamp}))
+
+
+def test_a_key_among_the_features_is_kept_once(config: RepoConfig) -> None:
+    """Feast takes a view's key for a feature where it doesn't know the entity, and for pushed rows."""
+    view = make_view("keyed")
+    view.features.append(Field(name="user_id", dtype=types.String))
+    store = update(config, view)
+    values = {"user_id": Value(string_val="u"), "plays": Value(float_val=4)}
+    store.online_write_batch(config, view, [(*users("u"), values, NIGHT, None)], None)
+    assert store.online_read(config, view, users("u"))[0][1] == {"country": Value(), "plays": Value(float_val=4)}
+
+
+def test_many_read_at_once(config: RepoConfig) -> None:
+    view = make_view("busy")
+    store = update(config, view)
+    for number in range(20):
+        write(store, config, view, f"u{number}", plays=Value(float_val=number))
+
+    async def read_all() -> list[Any]:
+        return await asyncio.gather(
+            *(store.online_read_async(config, view, users(f"u{n}"), ["plays"]) for n in range(20))
+        )
+
+    assert [rows[0][1]["plays"].float_val for rows in asyncio.run(read_all())] == list(range(20))
 
 
 def test_a_lost_connection_is_made_again(url: str, config: RepoConfig) -> None:
