@@ -16,10 +16,10 @@ from recommender.config.settings import Settings, parse_ds
 from recommender.errors import ConfigError, RecommenderError
 
 if TYPE_CHECKING:
-    from recommender.features.evidence import Explained, Explanation, Value
     from recommender.features.inspection import Listed, Listing
+    from recommender.features.inspection.evidence import Explained, Explanation, Value
+    from recommender.features.inspection.reference import Entry
     from recommender.features.measures import Entity
-    from recommender.features.reference import Entry
 
 _WIDE = 110
 """Columns of a terminal from which types and versions have columns of their own."""
@@ -50,7 +50,7 @@ def features(
         raise ConfigError("--catalogue lists what may be declared: it takes no night, user or item")
     settings = world_of(profile)
     night = parse_ds(ds) if ds is not None else None
-    from recommender.features import reference
+    from recommender.features.inspection import reference
 
     if catalogue:
         entries = reference.catalogue(settings.profile)
@@ -70,7 +70,7 @@ def _explanations(
     settings: Settings, user: str | None, item: str | None, night: date | None
 ) -> "tuple[list[Explanation], list[str]]":
     """Of the user, the item and the pair; and why the online store could not be looked at, if so."""
-    from recommender.features.evidence import explain, explain_pair, with_online
+    from recommender.features.inspection.evidence import explain, explain_pair, with_online
     from recommender.storage.lake import Lake
     from recommender.storage.postgres import libpq_url
 
@@ -127,7 +127,7 @@ def _title(listing: "Listing") -> str:
 
 
 def _listed_row(listed: "Listed", measured: bool) -> list[str]:
-    from recommender.features.reference import range_of, type_of, values_of
+    from recommender.features.inspection.reference import range_of, type_of, values_of
 
     feature, spread = listed.feature, listed.distribution
     marks = ("" if listed.declared else " *") + (" !" if listed.outdated else "")
@@ -200,7 +200,7 @@ def _online(explanation: "Explanation") -> str:
 
 
 def _print_catalogue(entries: "Sequence[Entry]") -> None:
-    from recommender.features.reference import values_of
+    from recommender.features.inspection.reference import values_of
 
     for subject in dict.fromkeys(entry.subject for entry in entries):
         rows = [

@@ -11,7 +11,12 @@ from recommender.errors import NotReadyError
 
 if TYPE_CHECKING:
     from recommender.config.settings import Settings
-    from recommender.features.fitted_columns import CategoricalColumn, MultiCategoryColumn, NumericColumn, VectorColumn
+    from recommender.features.encoding.fitted_columns import (
+        CategoricalColumn,
+        MultiCategoryColumn,
+        NumericColumn,
+        VectorColumn,
+    )
     from recommender.storage.registry import ModelVersion
 
 NUMBERS = ("of", "feature", "missing", "filled with", "skewness", "log", "capped to", "beyond", "scale")

@@ -20,8 +20,8 @@ from recommender.features.definitions import (
     table_of,
 )
 from recommender.features.measures import KEYS, Kind, Subject
+from recommender.features.offline.sources import snapshot_source
 from recommender.features.pairs import ASKED_AT, computed, input_names, reads_instant, recipe
-from recommender.features.sources import snapshot_source
 
 with warnings.catch_warnings():  # importing Feast turns every library's deprecation warnings on
     from feast import (

@@ -49,9 +49,9 @@ with warnings.catch_warnings():  # importing Feast turns every library's depreca
         references,
         source_names,
     )
-    from recommender.features.materialization import materialize_night
-    from recommender.features.online_tables import SCHEMA
-    from recommender.features.sources import offline_config
+    from recommender.features.offline.sources import offline_config
+    from recommender.features.online.materialization import materialize_night
+    from recommender.features.online.tables import SCHEMA
 
 logging.getLogger("feast").setLevel(logging.WARNING)
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from recommender.features.fitted_columns import CategoryInput
+from recommender.features.encoding.fitted_columns import CategoryInput
 
 POOLING_HEADS = 2
 """Ways of weighing a history: one tends to become the recent taste, one the lasting."""

@@ -82,7 +82,7 @@ def _places(
     settings: Settings, connection: psycopg.Connection, users: Collection[str]
 ) -> Iterator[tuple[str, Counter[str]]]:
     """Erase from one place after the other; yields rows removed, by user."""
-    from recommender.features.online_erasure import erase_online  # Feast takes seconds to import
+    from recommender.features.online.erasure import erase_online  # Feast takes seconds to import
 
     with working_database(settings.profile.engine, settings.world) as database:
         by_table = erase_from_lake(database, settings.lake, users)

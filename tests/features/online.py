@@ -12,8 +12,8 @@ from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
 from feast.types import FeastType, Float32, String
 
-from recommender.features.online_store import WideOnlineStore
-from recommender.features.online_tables import OnlineTable
+from recommender.features.online.store import WideOnlineStore
+from recommender.features.online.tables import OnlineTable
 from recommender.storage.copy_arrow import TIMESTAMP
 
 PROJECT = "small"
@@ -23,7 +23,7 @@ FIELDS: dict[str, FeastType] = {"plays": Float32, "country": String}
 
 def make_config(url: str, folder: Path, stock: bool = False, chunk_rows: int = 100) -> RepoConfig:
     """Our stores and engine, or Feast's own online store and engine in a schema of their own."""
-    ours = {"type": "recommender.features.online_store.WideOnlineStore", "url": url}
+    ours = {"type": "recommender.features.online.store.WideOnlineStore", "url": url}
     where = psycopg.conninfo.conninfo_to_dict(url)
     theirs = {
         "type": "postgres",
@@ -39,9 +39,9 @@ def make_config(url: str, folder: Path, stock: bool = False, chunk_rows: int = 1
         provider="local",
         registry=str(folder / f"registry_{stock}.db"),
         entity_key_serialization_version=3,
-        offline_store={"type": "recommender.features.offline_store.AsofOfflineStore"},
+        offline_store={"type": "recommender.features.offline.store.AsofOfflineStore"},
         online_store=theirs if stock else ours,
-        batch_engine="local" if stock else "recommender.features.materialization.SwapComputeEngine",
+        batch_engine="local" if stock else "recommender.features.online.materialization.SwapComputeEngine",
         materialization={"online_write_batch_size": chunk_rows},
         data_quality_monitoring={"auto_baseline": False},
     )

@@ -8,7 +8,7 @@ import pytest
 
 from recommender.config.settings import Settings
 from recommender.errors import NotReadyError
-from recommender.features.evidence import Explained, Explanation, explain, explain_pair
+from recommender.features.inspection.evidence import Explained, Explanation, explain, explain_pair
 from recommender.features.measures import Entity
 from recommender.storage.lake import Lake
 from tests.features.inspected import FIRST, SECOND, write_world

@@ -15,10 +15,9 @@ from hypothesis import strategies as st
 
 from recommender.config.settings import Settings
 from recommender.errors import ConfigError, NotReadyError
-from recommender.features import reference
 from recommender.features.definitions import Feature
-from recommender.features.distributions import BINS, Distribution, distributions_of
-from recommender.features.inspection import Listed, list_features
+from recommender.features.inspection import Listed, list_features, reference
+from recommender.features.inspection.distributions import BINS, Distribution, distributions_of
 from recommender.storage.lake import Lake
 from tests.features.inspected import FIRST, SECOND, write_world
 
@@ -180,6 +179,6 @@ def test_the_catalogue_marks_what_is_declared(shop: Settings) -> None:
 
 def test_the_committed_catalogue_is_the_one_the_code_makes() -> None:
     page = (Path(__file__).parents[2] / "docs" / "features.md").read_text()
-    assert page == reference.renewed(page), "run `python -m recommender.features.reference docs/features.md`"
+    assert page == reference.renewed(page), "run `python -m recommender.features.inspection.reference docs/features.md`"
     with pytest.raises(ConfigError, match="lacks the markers"):
         reference.renewed("# Features")

@@ -19,10 +19,10 @@ from click.testing import CliRunner
 from feast import FeatureStore, FeatureView, types
 
 from recommender.errors import DatabaseError, NotReadyError
-from recommender.features import materialization
-from recommender.features.materialization import replace_rows
-from recommender.features.online_store import WideOnlineStore
-from recommender.features.online_tables import OnlineTable
+from recommender.features.online import materialization
+from recommender.features.online.materialization import replace_rows
+from recommender.features.online.store import WideOnlineStore
+from recommender.features.online.tables import OnlineTable
 from recommender.storage import copy_arrow, embedded
 from tests.features.online import NIGHT, PROJECT, batches, make_config, make_store, make_view, update, users
 
@@ -255,9 +255,9 @@ def test_feasts_own_command_line_materializes(url: str, tmp_path: Path) -> None:
 provider: local
 registry: {store.config.registry.path}
 entity_key_serialization_version: 3
-offline_store: {{type: recommender.features.offline_store.AsofOfflineStore}}
-online_store: {{type: recommender.features.online_store.WideOnlineStore, url: "{url}"}}
-batch_engine: recommender.features.materialization.SwapComputeEngine
+offline_store: {{type: recommender.features.offline.store.AsofOfflineStore}}
+online_store: {{type: recommender.features.online.store.WideOnlineStore, url: "{url}"}}
+batch_engine: recommender.features.online.materialization.SwapComputeEngine
 """
     )
     end = datetime(2026, 1, 6, tzinfo=UTC).isoformat()

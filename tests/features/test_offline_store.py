@@ -30,11 +30,11 @@ from feast.on_demand_feature_view import PandasTransformation
 from feast.types import Float32, Float64, Int64, String
 
 from recommender.errors import ConfigError, NotReadyError, RecommenderError, SourceError
-from recommender.features.offline_store import AsofOfflineStore
-from recommender.features.parquet_source import ParquetSource
-from recommender.features.retrieval_job import DuckDBJob, engine
+from recommender.features.offline.parquet_source import ParquetSource
+from recommender.features.offline.retrieval_job import DuckDBJob, engine
+from recommender.features.offline.store import AsofOfflineStore
 
-OURS, STOCK = "recommender.features.offline_store.AsofOfflineStore", "duckdb"
+OURS, STOCK = "recommender.features.offline.store.AsofOfflineStore", "duckdb"
 START = datetime(2026, 1, 1, tzinfo=UTC)
 LATER = datetime(2027, 1, 1, tzinfo=UTC)
 

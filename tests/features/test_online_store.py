@@ -17,8 +17,8 @@ from feast import FeatureView, Field, RepoConfig, types
 from feast.protos.feast.types.Value_pb2 import FloatList, Value
 
 from recommender.errors import ConfigError, DatabaseError, NotReadyError
-from recommender.features.online_erasure import erase_online
-from recommender.features.online_store import WideOnlineStore
+from recommender.features.online.erasure import erase_online
+from recommender.features.online.store import WideOnlineStore
 from recommender.storage import embedded
 from tests.features.online import FIELDS, NIGHT, key, make_config, make_store, make_view, update, users
 

@@ -9,8 +9,8 @@ from hypothesis.extra import numpy as arrays
 from pydantic import ValidationError
 from scipy.stats import skew
 
-from recommender.features.preprocessing import Cap, Fill, Log, Scale, Step
-from recommender.features.vocabulary import Values, Vocabulary
+from recommender.features.encoding.preprocessing import Cap, Fill, Log, Scale, Step
+from recommender.features.encoding.vocabulary import Values, Vocabulary
 
 NAN = np.nan
 columns = arrays.arrays(np.float64, st.integers(2, 40), elements=st.floats(-1e6, 1e6, width=32))

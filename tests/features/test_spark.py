@@ -25,11 +25,11 @@ from recommender.config.settings import Settings
 from recommender.data.dataset import night_end
 from recommender.errors import ConfigError, NotReadyError
 from recommender.features.definitions import Feature, feature_tables, numeric_item_attributes, user_segments
-from recommender.features.engine import feature_engine, known_events_table
 from recommender.features.loading import affinity_keys
 from recommender.features.measures import MEASURES, Subject
 from recommender.features.snapshots import build_snapshots
-from recommender.features.spark import spark_conf, spark_session
+from recommender.features.snapshots.engine import feature_engine, known_events_table
+from recommender.features.snapshots.spark import spark_conf, spark_session
 from recommender.features.store import (
     apply,
     feature_store,

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from recommender.features.vocabulary import Values, Vocabulary
+from recommender.features.encoding.vocabulary import Values, Vocabulary
 
 
 def fitted(values: list[Any], rare_count: int) -> Vocabulary:

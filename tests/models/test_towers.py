@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from recommender.features.fitted_columns import CategoryInput
+from recommender.features.encoding.fitted_columns import CategoryInput
 from recommender.models.towers import CategoryEmbeddings, ItemTower, UserTower
 
 WIDTH = 4

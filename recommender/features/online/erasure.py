@@ -6,7 +6,7 @@ from collections.abc import Collection
 from psycopg import sql
 
 from recommender.columns import USER_ID
-from recommender.features.online_tables import SCHEMA, connect
+from recommender.features.online.tables import SCHEMA, connect
 
 _OLD_KEY = "entity_key"
 """A column of the form in which an earlier version kept a row a feature; nothing reads such a table any more."""

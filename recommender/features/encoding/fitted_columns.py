@@ -10,8 +10,8 @@ from pydantic import FiniteFloat, PositiveInt
 from recommender.config.preprocessing import Steps
 from recommender.errors import TrainingError
 from recommender.features.definitions import Feature
-from recommender.features.preprocessing import Cap, Fill, Floats, Log, Scale, Step
-from recommender.features.vocabulary import Values, Vocabulary
+from recommender.features.encoding.preprocessing import Cap, Fill, Floats, Log, Scale, Step
+from recommender.features.encoding.vocabulary import Values, Vocabulary
 
 IMPLAUSIBLE = 1e30
 """Numbers at least this large, and infinities, are taken as missing."""

@@ -15,16 +15,16 @@ import pyarrow as pa
 from recommender.columns import CREATOR, EVENT_TIMESTAMP, TITLE, YEAR
 from recommender.config.profile import Profile
 from recommender.data.dataset import SECONDS_A_DAY, night_end
-from recommender.features import titles
-from recommender.features.activity import activity, creator_activity
-from recommender.features.affinity import category_affinity
 from recommender.features.definitions import Feature, FeatureTable, feature_tables
-from recommender.features.engine import feature_engine
-from recommender.features.groups import counts, first_meetings, group_measures, grouping
 from recommender.features.measures import ATTRIBUTE, ATTRIBUTE_AGE, KEYS, Entity, Kind
-from recommender.features.timeline import Timeline, chunks, day_number
-from recommender.features.windows import DISTINCT, at_nights
-from recommender.features.world import World, read_world, single
+from recommender.features.snapshots import titles
+from recommender.features.snapshots.activity import activity, creator_activity
+from recommender.features.snapshots.affinity import category_affinity
+from recommender.features.snapshots.engine import feature_engine
+from recommender.features.snapshots.groups import counts, first_meetings, group_measures, grouping
+from recommender.features.snapshots.timeline import Timeline, chunks, day_number
+from recommender.features.snapshots.windows import DISTINCT, at_nights
+from recommender.features.snapshots.world import World, read_world, single
 from recommender.progress import Progress, quiet
 from recommender.storage.lake import Lake
 

@@ -11,15 +11,15 @@ from pydantic import ValidationError
 from recommender.config.preprocessing import Preprocessing
 from recommender.errors import ArtifactError, TrainingError
 from recommender.features.definitions import Feature
-from recommender.features.fitted_columns import (
+from recommender.features.encoding.fitted_columns import (
     CategoricalColumn,
     CategoryInput,
     MultiCategoryColumn,
     NumericColumn,
     VectorColumn,
 )
+from recommender.features.encoding.preprocessing import Step
 from recommender.features.measures import Entity, Kind
-from recommender.features.preprocessing import Step
 
 MAX_CATEGORIES = 8
 

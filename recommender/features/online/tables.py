@@ -21,7 +21,7 @@ from psycopg import sql
 
 from recommender.columns import EVENT_TIMESTAMP
 from recommender.errors import ConfigError, DatabaseError
-from recommender.features.online_columns import OnlineColumn
+from recommender.features.online.columns import OnlineColumn
 from recommender.storage.copy_arrow import TIMESTAMP, postgres_type
 
 SCHEMA = "feast"

@@ -8,8 +8,8 @@ import ibis.expr.types as ir
 from recommender.columns import DURATION
 from recommender.features.definitions import Feature
 from recommender.features.measures import DAYPARTS
-from recommender.features.timeline import Timeline
-from recommender.features.world import World
+from recommender.features.snapshots.timeline import Timeline
+from recommender.features.snapshots.world import World
 
 HOURS_A_DAYPART = 24 // len(DAYPARTS)
 EXACT, EXACT_PRODUCT = "decimal(18, 9)", "decimal(28, 9)"

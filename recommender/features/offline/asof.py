@@ -14,7 +14,7 @@ import pyarrow as pa
 from feast.infra.offline_stores.offline_utils import DEFAULT_ENTITY_DF_EVENT_TIMESTAMP_COL
 
 from recommender.errors import ConfigError
-from recommender.features.parquet_source import ParquetSource
+from recommender.features.offline.parquet_source import ParquetSource
 from recommender.storage.duckdb_sql import column_types, one_line, quoted
 
 _ROWS = "entity_rows"

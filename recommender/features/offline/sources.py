@@ -6,14 +6,14 @@ from typing import Any
 
 from recommender.columns import EVENT_TIMESTAMP
 from recommender.config.profile import Engine
-from recommender.features.spark import spark_conf
+from recommender.features.snapshots.spark import spark_conf
 
 with warnings.catch_warnings():  # importing Feast turns every library's deprecation warnings on
     from feast import FileSource
     from feast.data_source import DataSource
 
-_DUCKDB_STORE = "recommender.features.offline_store.AsofOfflineStore"
-_SPARK_STORE = "recommender.features.spark_store.LakeSparkOfflineStore"
+_DUCKDB_STORE = "recommender.features.offline.store.AsofOfflineStore"
+_SPARK_STORE = "recommender.features.offline.spark_store.LakeSparkOfflineStore"
 
 
 def offline_config(engine: Engine) -> dict[str, Any]:
@@ -38,7 +38,7 @@ def snapshot_source(engine: Engine, name: str, path: str | Path) -> DataSource:
         A file, or a pattern over many.
     """
     if engine.kind == "spark":
-        from recommender.features.spark_store import SparkSource
+        from recommender.features.offline.spark_store import SparkSource
 
         # a name of its own: Feast's registry can't turn a source of one type into another
         spark = f"{name}_on_spark"

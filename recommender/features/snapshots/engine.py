@@ -19,7 +19,7 @@ from recommender.columns import LANDED, REMOVED
 from recommender.config.profile import Engine
 from recommender.data.events import EVENT_IDENTITY, known_events
 from recommender.data.session import working_database
-from recommender.features.spark import spark_backend, spark_session
+from recommender.features.snapshots.spark import spark_backend, spark_session
 from recommender.storage.duckdb_sql import quoted
 from recommender.storage.lake import Lake
 

@@ -31,8 +31,8 @@ _KEY_ENDS = " AS STRING),"
 class LakeSparkOfflineStoreConfig(SparkOfflineStoreConfig):
     """Chooses this store in Feast's configuration."""
 
-    type: Literal["recommender.features.spark_store.LakeSparkOfflineStore"] = (
-        "recommender.features.spark_store.LakeSparkOfflineStore"
+    type: Literal["recommender.features.offline.spark_store.LakeSparkOfflineStore"] = (
+        "recommender.features.offline.spark_store.LakeSparkOfflineStore"
     )
 
 

@@ -14,9 +14,9 @@ import ibis.expr.types as ir
 
 from recommender.columns import ITEM_ID, TS, USER_ID, WEIGHT
 from recommender.data.dataset import SECONDS_A_DAY, night_end
-from recommender.features.engine import known_events_table, read_parquet
 from recommender.features.measures import Entity
-from recommender.features.timeline import day_number
+from recommender.features.snapshots.engine import known_events_table, read_parquet
+from recommender.features.snapshots.timeline import day_number
 from recommender.storage.duckdb_sql import quoted
 from recommender.storage.lake import Lake
 

@@ -17,7 +17,7 @@ from psycopg import errors, sql
 from pydantic import field_validator
 
 from recommender.errors import DatabaseError, NotReadyError, first_line
-from recommender.features.online_tables import SCHEMA, OnlineTable, conform, connect, lock, table_name
+from recommender.features.online.tables import SCHEMA, OnlineTable, conform, connect, lock, table_name
 
 Row = tuple[EntityKey, dict[str, Value], datetime, datetime | None]
 
@@ -25,8 +25,8 @@ Row = tuple[EntityKey, dict[str, Value], datetime, datetime | None]
 class WideOnlineStoreConfig(FeastConfigBaseModel):
     """Chooses this store in `feature_store.yaml`."""
 
-    type: Literal["recommender.features.online_store.WideOnlineStore"] = (
-        "recommender.features.online_store.WideOnlineStore"
+    type: Literal["recommender.features.online.store.WideOnlineStore"] = (
+        "recommender.features.online.store.WideOnlineStore"
     )
     url: str
     """Of PostgreSQL, for libpq or for SQLAlchemy."""

@@ -11,8 +11,8 @@ import ibis.expr.types as ir
 
 from recommender.columns import CATEGORY, CREATOR
 from recommender.features.definitions import Feature
-from recommender.features.timeline import Timeline
-from recommender.features.world import World
+from recommender.features.snapshots.timeline import Timeline
+from recommender.features.snapshots.world import World
 
 _GROUPED = {
     "creators": CREATOR,

@@ -4,7 +4,7 @@ import ibis
 import ibis.expr.types as ir
 
 from recommender.columns import TITLE
-from recommender.features.world import World
+from recommender.features.snapshots.world import World
 
 PIECE = 3
 """Letters of a piece."""

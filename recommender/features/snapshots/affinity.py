@@ -7,8 +7,8 @@ import ibis.expr.types as ir
 
 from recommender.columns import CATEGORY
 from recommender.features.definitions import Feature
-from recommender.features.timeline import Timeline
-from recommender.features.world import World
+from recommender.features.snapshots.timeline import Timeline
+from recommender.features.snapshots.world import World
 
 PRIOR_EVENTS = 20
 """Events of everybody's habits that are added to a segment's own: a small segment is near 0 until it shows more."""

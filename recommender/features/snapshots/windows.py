@@ -13,7 +13,7 @@ import ibis.expr.types as ir
 
 from recommender.features.definitions import Feature
 from recommender.features.measures import DAYPARTS
-from recommender.features.timeline import Timeline
+from recommender.features.snapshots.timeline import Timeline
 
 SECONDS_AN_HOUR = 3600
 DISTINCT = {"creators_total": "creator", "categories_total": "category", "users_total": "user"}

@@ -26,8 +26,8 @@ from psycopg import errors, sql
 from recommender.columns import EVENT_TIMESTAMP
 from recommender.data.dataset import night_end
 from recommender.errors import ConfigError, DatabaseError, NotReadyError, first_line
-from recommender.features.online_store import WideOnlineStore
-from recommender.features.online_tables import SCHEMA, OnlineTable, connect, lock, newest_materialized
+from recommender.features.online.store import WideOnlineStore
+from recommender.features.online.tables import SCHEMA, OnlineTable, connect, lock, newest_materialized
 from recommender.storage.copy_arrow import TIMESTAMP, copy_batches
 
 _CHUNK_ROWS = 50_000
@@ -40,7 +40,7 @@ _LOCK_TIMEOUT_MS, _SWAP_TRIES, _PAUSE_SECONDS = 500, 60, 0.1
 class SwapComputeEngineConfig(FeastConfigBaseModel):
     """Chooses this engine in `feature_store.yaml`; rows a chunk are `materialization.online_write_batch_size`."""
 
-    type: str = "recommender.features.materialization.SwapComputeEngine"
+    type: str = "recommender.features.online.materialization.SwapComputeEngine"
 
 
 class SwapComputeEngine(LocalComputeEngine):

@@ -8,7 +8,7 @@ import numpy.typing as npt
 import pandas as pd
 from pydantic import FiniteFloat, model_validator
 
-from recommender.features.preprocessing import Step
+from recommender.features.encoding.preprocessing import Step
 
 UNKNOWN = 0
 """Category index where there is no value, and the padding after a row's last one."""

@@ -1,6 +1,6 @@
 """The catalogue of what may be declared, in words: for `recommender features --catalogue` and `docs/features.md`.
 
-python -m recommender.features.reference docs/features.md     # renews the tables between the file's two markers
+python -m recommender.features.inspection.reference docs/features.md   # renews the tables between the two markers
 """
 
 import sys

@@ -29,9 +29,9 @@ from feast.utils import compute_non_entity_date_range
 from pydantic import PositiveFloat, PositiveInt
 
 from recommender.errors import ConfigError, NotReadyError, SourceError
-from recommender.features.asof import View, all_rows, entity_rows, point_in_time
-from recommender.features.parquet_source import ParquetSource, local_parquet, local_path, parquet_source
-from recommender.features.retrieval_job import DuckDBJob, engine
+from recommender.features.offline.asof import View, all_rows, entity_rows, point_in_time
+from recommender.features.offline.parquet_source import ParquetSource, local_parquet, local_path, parquet_source
+from recommender.features.offline.retrieval_job import DuckDBJob, engine
 from recommender.storage.duckdb_sql import literal, quoted
 from recommender.storage.lake import replacing
 
@@ -39,8 +39,8 @@ from recommender.storage.lake import replacing
 class AsofOfflineStoreConfig(FeastConfigBaseModel):
     """Chooses this store in `feature_store.yaml`."""
 
-    type: Literal["recommender.features.offline_store.AsofOfflineStore"] = (
-        "recommender.features.offline_store.AsofOfflineStore"
+    type: Literal["recommender.features.offline.store.AsofOfflineStore"] = (
+        "recommender.features.offline.store.AsofOfflineStore"
     )
     memory_gb: PositiveFloat = 2.0
     """What DuckDB may hold in memory, results not counted; the rest is spilled to a temporary folder."""

@@ -15,7 +15,7 @@ from feast.infra.offline_stores.offline_store import RetrievalJob, RetrievalMeta
 from feast.saved_dataset import SavedDatasetStorage
 
 from recommender.errors import RecommenderError, SourceError
-from recommender.features.parquet_source import local_parquet, local_path
+from recommender.features.offline.parquet_source import local_parquet, local_path
 from recommender.storage.duckdb_sql import one_line
 from recommender.storage.lake import FILE, replacing
 

@@ -20,10 +20,10 @@ from recommender.features.definitions import (
     pair_inputs,
     table_of,
 )
-from recommender.features.distributions import Distribution, distributions_of
+from recommender.features.inspection.distributions import Distribution, distributions_of
+from recommender.features.inspection.reference import inputs_in_words
 from recommender.features.measures import ATTRIBUTE, ATTRIBUTE_AGE, KEYS, MEASURES, Kind
 from recommender.features.pairs import computed, pair_values, reads_instant
-from recommender.features.reference import inputs_in_words
 from recommender.features.snapshots import built_versions
 from recommender.storage.duckdb_sql import column_types, quoted
 from recommender.storage.lake import Lake, parquet
