@@ -26,8 +26,9 @@ from recommender.config.profile import Profile
 from recommender.config.settings import Settings
 from recommender.data.dataset import night_end
 from recommender.features.definitions import declared_features, table_of
+from recommender.features.feast_objects import definitions
 from recommender.features.measures import KEYS, Entity
-from recommender.features.store import apply, definitions, feature_store
+from recommender.features.store import apply, feature_store
 from recommender.storage.lake import Lake
 from recommender.storage.postgres import libpq_url
 

@@ -11,6 +11,8 @@ WEIGHT: Final = "weight"
 COUNTRY: Final = "country"
 AGE: Final = "age"
 AGE_BAND: Final = "age_band"
+AGE_BANDS: Final = (18, 25, 35, 45, 55)
+"""Ages with which the next band begins, where a night makes `age_band` from `age`."""
 GENDER: Final = "gender"
 REGISTERED: Final = "registered"
 

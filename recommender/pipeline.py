@@ -53,6 +53,9 @@ def ingest(settings: Settings, ds: date, progress: Progress = quiet) -> StageRes
     """Read, validate and land the night's batch."""
 
     def work() -> StageResult:
+        from recommender.features.definitions import feature_tables
+
+        feature_tables(settings.profile)  # a misspelt name is refused before anything lands
         result = data_ingest.ingest(settings, ds, progress)
         _keep_checks(settings, ds, result.checks)
         detail = {
@@ -72,12 +75,13 @@ def features(settings: Settings, ds: date, progress: Progress = quiet) -> StageR
     def work() -> StageResult:
         from recommender.features.definitions import feature_tables, table_of
         from recommender.features.expectations import declared_expectations
-        from recommender.features.snapshots import build_snapshots, outdated
+        from recommender.features.provenance import outdated
+        from recommender.features.snapshots import build_snapshots
 
         lake, profile = Lake(settings.lake), settings.profile
         tables = feature_tables(profile)
         wanted = snapshot_nights(profile, ds, _first_event(lake, ds))
-        todo = {name: sorted({ds, *outdated(lake, table, wanted)}) for name, table in tables.items()}
+        todo = {name: sorted({ds, *outdated(lake, table, wanted, known=ds)}) for name, table in tables.items()}
         build_snapshots(lake, profile, todo, known=ds, progress=progress)
         for name, table in tables.items():
             declared = declared_expectations(table, ds)
@@ -88,10 +92,10 @@ def features(settings: Settings, ds: date, progress: Progress = quiet) -> StageR
 
         store = feature_store(settings, libpq_url(settings))
         apply(store, profile, settings.lake, progress)
-        materialize(store, ds)
+        online = "materialized" if materialize(store, ds) else "stays at a newer night"
         built = {name: len(nights) for name, nights in todo.items()}
         counts = f"{rows[table_of('user')]:,} users and {rows[table_of('item')]:,} items"
-        summary = f"{counts}, {max(built.values())} snapshots built, online store materialized"
+        summary = f"{counts}, {max(built.values())} snapshots built, online store {online}"
         return StageResult("features", ds, summary, {"rows": rows, "snapshots": built})
 
     return _recorded(settings, "features", ds, work)

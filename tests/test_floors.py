@@ -21,35 +21,52 @@ FLOORS = (
     {"pipeline"},
     {"cli", "local"},
 )
+FEATURE_FLOORS = (
+    {"kcore", "measures", "__init__"},
+    {"attributes"},
+    {"definitions"},
+    {"affinity_keys", "encoding", "expectations", "pairs", "provenance"},
+    {"snapshots"},
+    {"inspection", "offline"},
+    {"feast_objects", "online"},
+    {"store", "values"},
+    {"loading"},
+)
 ROOT = Path(recommender.__file__).parent
-HEIGHT = {name: height for height, floor in enumerate(FLOORS) for name in floor}
+HOUSES = {"recommender": (ROOT, FLOORS), "recommender.features": (ROOT / "features", FEATURE_FLOORS)}
 
 
-def imports(path: Path) -> set[str]:
-    """Rooms of the package that a module imports, at its top or inside functions."""
+def imports(path: Path, package: str) -> set[str]:
+    """Rooms of a package that a module imports, at its top or inside functions."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text())):
         names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
         names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-        if isinstance(node, ast.ImportFrom) and node.module == "recommender":
-            names = [f"recommender.{alias.name}" for alias in node.names]
-        found |= {name.split(".")[1] for name in names if name.startswith("recommender.")}
+        if isinstance(node, ast.ImportFrom) and node.module == package:
+            names = [f"{package}.{alias.name}" for alias in node.names]
+        inside = [name.removeprefix(f"{package}.") for name in names if name.startswith(f"{package}.")]
+        found |= {name.split(".")[0] for name in inside}
     return found
 
 
-def test_imports_only_go_down() -> None:
+@pytest.mark.parametrize("package", HOUSES)
+def test_imports_only_go_down(package: str) -> None:
+    folder, floors = HOUSES[package]
+    height = {name: number for number, floor in enumerate(floors) for name in floor}
     wrong = []
-    for path in sorted(ROOT.rglob("*.py")):
-        room = path.relative_to(ROOT).parts[0].removesuffix(".py")
-        for other in imports(path):
-            if HEIGHT[other] > HEIGHT[room]:
+    for path in sorted(folder.rglob("*.py")):
+        room = path.relative_to(folder).parts[0].removesuffix(".py")
+        for other in imports(path, package):
+            if height[other] > height[room]:
                 wrong.append(f"{path.relative_to(ROOT)} imports {other}")
     assert wrong == []
 
 
-def test_every_room_has_a_floor() -> None:
-    rooms = {path.name.removesuffix(".py") for path in ROOT.iterdir() if path.name != "__pycache__"}
-    assert rooms <= set(HEIGHT)
+@pytest.mark.parametrize("package", HOUSES)
+def test_every_room_has_a_floor(package: str) -> None:
+    folder, floors = HOUSES[package]
+    rooms = {path.name.removesuffix(".py") for path in folder.iterdir() if path.name != "__pycache__"}
+    assert rooms <= set().union(*floors)
 
 
 def loaded(path: Path, modules: dict[str, Path]) -> set[str]:

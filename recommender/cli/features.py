@@ -5,9 +5,10 @@ import json
 import sys
 from collections.abc import Sequence
 from datetime import date
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -26,6 +27,8 @@ _WIDE = 110
 _WORDS = ("values", "value", "from", "behind it", "meaning")
 """Columns of several words."""
 _OUTDATED = "! the snapshot lacks it or was made by another definition: `recommender run features --ds …` anew"
+_GAP = 2
+"""Blanks between two columns."""
 _NUMBERS_SHOWN = 3
 """Of a vector."""
 
@@ -106,7 +109,7 @@ def _print_listings(listings: "Sequence[Listing]") -> None:
     for listing in listings:
         columns = ["feature", *(["type"] if _is_wide() else []), "values"]
         columns += [*(["missing", "distribution"] if measured else []), "from", *(["version"] if _is_wide() else [])]
-        _print_grid(_title(listing), columns, [_listed_row(one, measured) for one in listing.features])
+        _print_grid(_title(listing, measured), columns, [_listed_row(one, measured) for one in listing.features])
     every = [one for listing in listings for one in listing.features]
     if not every:
         out.print("the profile declares no features; `recommender features --catalogue` lists what it may")
@@ -114,16 +117,17 @@ def _print_listings(listings: "Sequence[Listing]") -> None:
         _print_note("* not declared: pair features are computed from it")
     if any(one.outdated for one in every):
         _print_note(_OUTDATED)
-    if every and not measured:
+    if any(listing.night is None and listing.table != "pairs" for listing in listings):
         _print_note("no snapshot yet: `recommender run features --ds …` makes the first")
 
 
-def _title(listing: "Listing") -> str:
+def _title(listing: "Listing", measured: bool) -> str:
     if listing.table == "pairs":
         sample = f", figures of {listing.rows:,} random ones on {listing.night}" if listing.night is not None else ""
         return f"pairs of a user and an item, computed when asked for{sample}"
-    about = f", snapshot of {listing.night}, {listing.rows:,} rows" if listing.night is not None else ""
-    return f"{listing.table}{about}"
+    if listing.night is None:
+        return f"{listing.table}, no snapshot yet" if measured else listing.table
+    return f"{listing.table}, snapshot of {listing.night}, {listing.rows:,} rows"
 
 
 def _listed_row(listed: "Listed", measured: bool) -> list[str]:
@@ -215,21 +219,31 @@ def _print_catalogue(entries: "Sequence[Entry]") -> None:
 
 def _print_grid(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Names and figures are never cut; what is left of the width is for words, which are wrapped between them."""
-    grid = Table(box=None, pad_edge=False)
-    for position, name in enumerate(columns):
-        words = [word for row in rows for word in row[position].split()]
-        grid.add_column(
-            name,
-            no_wrap=name not in _WORDS,
-            min_width=max(map(len, words), default=0) if name in _WORDS else None,
-            justify="right" if name == "missing" else "left",
-            overflow="fold",
-        )
-    for row in rows:
-        grid.add_row(*map(Text, row))
     out.print()
     out.print(Text(title, style="italic"))
+    grid, least = Table(box=None, pad_edge=False), _GAP * (len(columns) - 1)
+    for position, name in enumerate(columns):
+        cells = [name, *(row[position] for row in rows)]
+        width = max(len(part) for cell in cells for part in (cell.split() if name in _WORDS else [cell]))
+        least += width
+        justify: Literal["right", "left"] = "right" if name == "missing" else "left"
+        grid.add_column(name, no_wrap=name not in _WORDS, min_width=width, justify=justify, overflow="fold")
+    if least > out.width:
+        _print_stacked(columns, rows)
+        return
+    for row in rows:
+        grid.add_row(*map(Text, row))
     out.print(grid)
+
+
+def _print_stacked(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """For a terminal too narrow for the grid: a line a cell, under the row's name."""
+    heading = 1 + next(place for place, name in enumerate(columns) if name in ("name", "feature"))
+    for row in rows:
+        out.print(Text(" ".join(row[:heading]).strip(), overflow="fold"))
+        for name, cell in zip(columns[heading:], row[heading:], strict=True):
+            if cell:
+                out.print(Padding(Text(f"{name} {cell}", overflow="fold"), (0, 0, 0, _GAP)))
 
 
 def _is_wide() -> bool:

@@ -62,7 +62,7 @@ def _inner(field: FieldInfo) -> type[Section] | None:
 def _default(field: FieldInfo) -> str:
     if field.is_required():
         return "required"
-    value = field.default
+    value = field.get_default(call_default_factory=True)
     if isinstance(value, Section):
         return "see below"
     if isinstance(value, tuple):

@@ -19,7 +19,7 @@ from recommender.evaluation.gate import RuleResult, apply_policy
 from recommender.features.definitions import declared_features, table_of
 from recommender.features.loading import load_dataset, truth_after
 from recommender.features.measures import Entity
-from recommender.features.snapshots import built_versions
+from recommender.features.provenance import built_versions
 from recommender.models.base import Model
 from recommender.models.popularity import Popularity
 from recommender.models.registry import MODELS

@@ -8,26 +8,37 @@ import difflib
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from recommender.columns import AGE, AGE_BAND, CATEGORY, EVENT_TYPE, ITEM_ID, TITLE, TS, USER_ID, WEIGHT
+from recommender.columns import CATEGORY
 from recommender.config.profile import Profile
-from recommender.config.source import ColumnSource, Source
 from recommender.errors import ConfigError
+from recommender.features.attributes import (
+    attribute_kind,
+    attributes,
+    column_source,
+    event_origins,
+    is_time,
+    item_columns,
+    numeric_item_attributes,
+    origin,
+    user_segments,
+)
 from recommender.features.measures import (
     ATTRIBUTE,
     ATTRIBUTE_AGE,
     KEYS,
+    LARGEST_EMBEDDING,
     LONGEST_WINDOW,
     MEASURES,
     Entity,
     Kind,
     Measure,
     Subject,
+    filled,
+    measure_of,
 )
-
-LARGEST_EMBEDDING = 256
 
 
 @dataclass(frozen=True)
@@ -130,37 +141,21 @@ def is_affinity(feature: Feature) -> bool:
 
 def pair_inputs(profile: Profile, pair: Feature) -> list[Feature]:
     """The users' and items' features that a pair feature is computed from; none for an affinity."""
-    measure = next(measure for measure in MEASURES["pair"] if measure.pattern == pair.measure)
     return [
-        _resolve(profile, entity, _filled(pattern, {"a": pair.of, "w": pair.window_days}))
-        for entity, pattern in measure.inputs
+        _resolve(profile, entity, filled(pattern, {"a": pair.of, "w": pair.window_days}))
+        for entity, pattern in measure_of("pair", pair.measure).inputs
     ]
 
 
-def attributes(profile: Profile, entity: Entity) -> list[str]:
-    """Columns of the entity's source that may serve as features, and `age_band` where an age is known."""
-    source = _source(profile, entity)
-    if source is None:
-        return []
-    names = [name for name in source.columns if name not in (USER_ID, ITEM_ID, TITLE)]
-    if AGE in names and AGE_BAND not in names:
-        names.append(AGE_BAND)
-    return names
-
-
-def numeric_item_attributes(profile: Profile) -> list[str]:
-    """Columns of the items source that are numbers: what a taste is made of."""
-    return [name for name in attributes(profile, "item") if _attribute_kind(profile, "item", name) == "numeric"]
-
-
-def user_segments(profile: Profile) -> list[str]:
-    """Columns of the users that put each into one group: what an affinity is of."""
-    return [name for name in attributes(profile, "user") if _attribute_kind(profile, "user", name) == "categorical"]
+def columns_behind(feature: Feature) -> tuple[str, ...]:
+    """Columns of the items that a measure of users or of items is computed from."""
+    needs = measure_of(feature.entity, feature.measure).needs
+    return (*needs, *([feature.of] if feature.of is not None else []))
 
 
 def _resolve(profile: Profile, subject: Subject, name: str) -> Feature:
     for measure, found in _families(profile, subject, name):
-        missing = [column for column in measure.needs if column not in _item_columns(profile)]
+        missing = [column for column in measure.needs if column not in item_columns(profile)]
         if missing:
             raise ConfigError(f"features.{subject}: {name} needs items.columns.{missing[0]}, which the profile lacks")
         window, width = int(found.get("w") or 0), int(found.get("n") or 0)
@@ -174,8 +169,8 @@ def _resolve(profile: Profile, subject: Subject, name: str) -> Feature:
             measure.skewed,
             measure.pattern,
             window or None,
-            _filled(measure.description, found),
-            unit=_filled(measure.unit, found),
+            filled(measure.description, found),
+            unit=filled(measure.unit, found),
             low=measure.low,
             high=window if measure.unit == "days" and window else measure.high,
             of=found.get("a") or found.get("s"),
@@ -184,10 +179,21 @@ def _resolve(profile: Profile, subject: Subject, name: str) -> Feature:
         return replace(feature, version=_version(profile, feature, measure))
     if subject != "pair" and name in attributes(profile, subject):
         return _attribute(profile, subject, name)
-    known = _known_names(profile, subject)
-    near = difflib.get_close_matches(name, known, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else f"; known: {', '.join(known)}"
+    _check_sources(profile, subject, name)
+    own = [int(digits) for digits in re.findall(r"[1-9]\d*", name)]
+    near = difflib.get_close_matches(name, _known_names(profile, subject, own), n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else f"; known: {', '.join(_known_names(profile, subject))}"
     raise ConfigError(f"features.{subject}: no feature named {name!r}{hint}")
+
+
+def _check_sources(profile: Profile, subject: Subject, name: str) -> None:
+    """A name that no profile without such columns may declare is not misspelt."""
+    among = {"a": numeric_item_attributes(profile), "s": user_segments(profile)}
+    what = {"a": "a number of the items", "s": "a category of the users"}
+    for measure in MEASURES[subject]:
+        for mark in set(among) & set(measure.parse(name) or {}):
+            if not among[mark]:
+                raise ConfigError(f"features.{subject}: {name} needs {what[mark]}, and the profile has none")
 
 
 def _families(profile: Profile, subject: Subject, name: str) -> Iterator[tuple[Measure, dict[str, str]]]:
@@ -204,11 +210,11 @@ def _families(profile: Profile, subject: Subject, name: str) -> Iterator[tuple[M
 
 
 def _attribute(profile: Profile, entity: Entity, name: str) -> Feature:
-    kind = _attribute_kind(profile, entity, name)
-    column = _column(profile, entity, name)
+    kind = attribute_kind(profile, entity, name)
+    column = column_source(profile, entity, name)
     low, high = (column.min, column.max) if column is not None and kind == "numeric" else (None, None)
     description, unit, measure = f"the {entity}'s {name}", "as in the source", ATTRIBUTE
-    if _type(profile, entity, name) == "time":
+    if is_time(profile, entity, name):
         description, unit, measure, low = f"days since the {entity}'s {name}", "days", ATTRIBUTE_AGE, 0
     elif kind != "numeric":
         unit = "category"
@@ -221,27 +227,22 @@ def _attribute(profile: Profile, entity: Entity, name: str) -> Feature:
 def _missing_columns(profile: Profile, subject: Subject, name: str) -> list[str]:
     """Columns that a name of the default list needs and the source lacks."""
     for measure, _ in _families(profile, subject, name):
-        return [column for column in measure.needs if column not in _item_columns(profile)]
+        return [column for column in measure.needs if column not in item_columns(profile)]
     return [] if subject != "pair" and name in attributes(profile, subject) else [name]
 
 
-def _known_names(profile: Profile, subject: Subject) -> list[str]:
+def _known_names(profile: Profile, subject: Subject, numbers: Sequence[int] = ()) -> list[str]:
+    """Names that may be declared, with the windows that the profile suggests and these numbers for `{w}` and `{n}`."""
     fill: dict[str, Iterable[object]] = {
-        "{w}": profile.features.windows_days,
-        "{n}": (16,),
+        "{w}": (*profile.features.windows_days, *(number for number in numbers if number <= LONGEST_WINDOW)),
+        "{n}": (16, *(number for number in numbers if number <= LARGEST_EMBEDDING)),
         "{a}": numeric_item_attributes(profile),
         "{s}": user_segments(profile),
     }
-    names = {m.pattern for m in MEASURES[subject] if set(m.needs) <= set(_item_columns(profile))}
+    names = {m.pattern for m in MEASURES[subject] if set(m.needs) <= set(item_columns(profile))}
     for mark, values in fill.items():
         names = {name.replace(mark, str(value)) for name in names for value in (values if mark in name else [""])}
     return sorted({*names, *(attributes(profile, subject) if subject != "pair" else [])})
-
-
-def _filled(text: str, found: Mapping[str, object]) -> str:
-    for mark, value in found.items():
-        text = text.replace(f"{{{mark}}}", str(value))
-    return text
 
 
 def _version(profile: Profile, feature: Feature, measure: Measure | None) -> str:
@@ -249,52 +250,12 @@ def _version(profile: Profile, feature: Feature, measure: Measure | None) -> str
     inputs: list[object] = [feature.measure, feature.kind, feature.window_days, feature.of, feature.width]
     if measure is None:
         if feature.entity != "pair":
-            inputs.append(_origin(profile, feature.entity, str(feature.of)))
+            inputs.append(origin(profile, feature.entity, str(feature.of)))
     else:
-        events = profile.events.columns
         inputs.append(measure.revision)
-        inputs.append([_described(events.get(name)) for name in (USER_ID, ITEM_ID, TS, EVENT_TYPE, WEIGHT)])
-        inputs.append([_origin(profile, "item", column) for column in measure.needs])
+        inputs.append(event_origins(profile))
+        inputs.append([origin(profile, "item", column) for column in measure.needs])
         inputs.append([other.version for other in pair_inputs(profile, feature)] if feature.entity == "pair" else [])
         if feature.of is not None:
-            inputs.append(_origin(profile, "user" if is_affinity(feature) else "item", feature.of))
+            inputs.append(origin(profile, "user" if is_affinity(feature) else "item", feature.of))
     return hashlib.sha256(json.dumps(inputs, sort_keys=True, default=str).encode()).hexdigest()[:8]
-
-
-def _origin(profile: Profile, entity: Entity, name: str) -> list[object]:
-    """How a column is made: its mapping, and the side tables where an expression may read them."""
-    column, source = _column(profile, entity, name), _source(profile, entity)
-    joins = source.joins if source is not None and column is not None and column.sql is not None else ()
-    return [name, _described(column), [join.model_dump(mode="json", exclude={"path"}) for join in joins]]
-
-
-def _described(column: ColumnSource | None) -> object:
-    return None if column is None else column.model_dump(mode="json", exclude={"personal"})
-
-
-def _attribute_kind(profile: Profile, entity: Entity, name: str) -> Kind:
-    match _type(profile, entity, name):
-        case "text":
-            return "categorical"
-        case "list":
-            return "categories"
-        case _:
-            return "numeric"
-
-
-def _type(profile: Profile, entity: Entity, name: str) -> str:
-    source = _source(profile, entity)
-    return "text" if source is None or name not in source.columns else source.type_of(name)
-
-
-def _column(profile: Profile, entity: Entity, name: str) -> ColumnSource | None:
-    columns = {} if (source := _source(profile, entity)) is None else source.columns
-    return columns.get(AGE if name == AGE_BAND and AGE_BAND not in columns else name)
-
-
-def _source(profile: Profile, entity: Entity) -> Source | None:
-    return profile.users if entity == "user" else profile.items
-
-
-def _item_columns(profile: Profile) -> Iterable[str]:
-    return () if profile.items is None else profile.items.columns

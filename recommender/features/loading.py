@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import duckdb
 import numpy as np
 import pandas as pd
-import pyarrow.parquet as pq
 from scipy import sparse
 
 from recommender.columns import CATEGORY, EVENT_TIMESTAMP, ITEM_ID, TS, USER_ID, WEIGHT
@@ -18,10 +17,12 @@ from recommender.config.profile import Profile
 from recommender.data.dataset import SECONDS_A_DAY, Dataset, TrainingRows, Truth, night_end
 from recommender.data.events import known_events
 from recommender.errors import NotReadyError, TrainingError
+from recommender.features.affinity_keys import affinity_keys
 from recommender.features.definitions import FeatureTable, declared_features, feature_tables, table_of
 from recommender.features.kcore import k_core
-from recommender.features.measures import KEYS, Entity
-from recommender.features.pairs import ASKED_AT, PairFeatures, affinity_key_names
+from recommender.features.measures import KEYS, LONGEST_WINDOW, Entity
+from recommender.features.pairs import ASKED_AT, PairFeatures
+from recommender.features.provenance import built_versions
 from recommender.storage.lake import Lake
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def load_dataset(lake: Lake, profile: Profile, ds: date, known: date) -> Dataset
     """
     users = _ids(lake, "users", USER_ID, known)
     items = _ids(lake, "items", ITEM_ID, known)
-    events = _events(lake, known, night_end(ds - timedelta(days=36_500)), night_end(ds))
+    events = _events(lake, known, night_end(ds - timedelta(days=LONGEST_WINDOW)), night_end(ds))
     user, item = _codes(events[USER_ID], users), _codes(events[ITEM_ID], items)
     listed = (user >= 0) & (item >= 0)
     order = np.lexsort((item[listed], events[TS][listed], user[listed]))
@@ -86,25 +87,6 @@ def load_pair_features(lake: Lake, profile: Profile, dataset: Dataset, asked_at:
     )
 
 
-def affinity_keys(
-    lake: Lake, profile: Profile, known: date, user_ids: np.ndarray, item_ids: np.ndarray
-) -> dict[str, np.ndarray]:
-    """What the profile's affinities are looked up by, as the night `known` has it; missing is None.
-
-    (users,) values for each segment, and (items,) first categories; nothing where no affinity is declared.
-    """
-    found = {}
-    for name in affinity_key_names(profile):
-        table, key, ids = ("items", ITEM_ID, item_ids) if name == CATEGORY else ("users", USER_ID, user_ids)
-        path = lake.latest(table, known)
-        if name not in pq.read_schema(path).names:
-            found[name] = np.full(len(ids), None, dtype=object)
-            continue
-        values = pd.read_parquet(path, columns=[key, name]).set_index(key)[name].reindex(ids)
-        found[name] = np.array([_first(value) for value in values], dtype=object)
-    return found
-
-
 def training_events(profile: Profile, dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
     """Positions of the training window's events inside the k-core, and of those outside.
 
@@ -127,7 +109,7 @@ def training_events(profile: Profile, dataset: Dataset) -> tuple[np.ndarray, np.
 def training_rows(store: "FeatureStore", profile: Profile, dataset: Dataset) -> TrainingRows:
     """Positive examples of the training window, each with the features known before it happened."""
     # Feast takes seconds to import: only training needs it
-    from recommender.features.store import historical_features, historical_pair_features
+    from recommender.features.values import historical_features, historical_pair_features
 
     event, outside = training_events(profile, dataset)
     happened = pd.to_datetime(dataset.ts[event], unit="s", utc=True).as_unit("us")
@@ -237,11 +219,10 @@ def _entity_features(
 
 def _snapshot(lake: Lake, table: FeatureTable, ds: date) -> pd.DataFrame:
     """The night's partition, which must be of the table's definitions."""
-    if not lake.path(table.name, ds).is_file():
+    built = built_versions(lake, table.name, ds)
+    if built is None:
         raise NotReadyError(f"no {table.name} snapshot for {ds}: run `recommender run features` for the night first")
-    made_by = lake.facts(table.name, ds).get("versions")
-    found = made_by if isinstance(made_by, dict) else {}
-    changed = [name for name, version in table.versions.items() if found.get(name) != version]
+    changed = [name for name, version in table.versions.items() if built.get(name) != version]
     if changed:
         raise NotReadyError(
             f"the {table.name} snapshot of {ds} was made by other definitions of {', '.join(changed)}: "
@@ -258,10 +239,3 @@ def _rows_of(snapshot: pd.DataFrame, key: str, ids: np.ndarray) -> pd.DataFrame:
 def _lists(column: pd.Series) -> pd.Series:
     """Cells as given, None for every kind of missing."""
     return pd.Series([cell if isinstance(cell, np.ndarray | list) else None for cell in column], dtype=object)
-
-
-def _first(value: object) -> object:
-    """Of several values the first; None for none."""
-    if isinstance(value, np.ndarray | list):
-        return value[0] if len(value) else None
-    return value if isinstance(value, str) else None

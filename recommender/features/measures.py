@@ -25,6 +25,8 @@ ATTRIBUTE = "attribute"
 ATTRIBUTE_AGE = "attribute_age"
 """Measure of a feature that is a column of times: how long ago."""
 LONGEST_WINDOW = 36_500
+"""Days."""
+LARGEST_EMBEDDING = 256
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,13 @@ class Measure:
         return None if found is None else found.groupdict()
 
 
+def filled(pattern: str, values: Mapping[str, object]) -> str:
+    """A pattern with what stands for its marks, `{"w": 90}` for `{w}`."""
+    for mark, value in values.items():
+        pattern = pattern.replace(f"{{{mark}}}", str(value))
+    return pattern
+
+
 def _dayparts(what: str) -> tuple[Measure, ...]:
     shares = tuple(
         Measure(
@@ -75,14 +84,16 @@ def _dayparts(what: str) -> tuple[Measure, ...]:
     return (*shares, Measure("weekend_share_{w}d", "numeric", "share", weekend, 0, 1))
 
 
-_COUNT = {"kind": "numeric", "low": 0, "skewed": True}
+_EVENTS = (
+    Measure("events_{w}d", "numeric", "events", "events in the last {w} days", 0, skewed=True),
+    Measure("events_total", "numeric", "events", "events so far", 0, skewed=True),
+)
 
 USER_MEASURES = (
-    Measure("events_{w}d", unit="events", description="events in the last {w} days", **_COUNT),  # type: ignore[arg-type]
-    Measure("events_total", unit="events", description="events so far", **_COUNT),  # type: ignore[arg-type]
+    *_EVENTS,
     Measure("active_days_{w}d", "numeric", "days", "days with an event among the last {w}", 0, skewed=True),
     Measure("hours_{w}d", "numeric", "hours", "duration of what was chosen in the last {w} days, its unit being "
-            "seconds", 0, skewed=True, needs=(DURATION,)),
+            "seconds", 0, skewed=True, needs=(DURATION,), revision=2),
     Measure("creators_{w}d", "numeric", "creators", "different creators in the last {w} days", 0, skewed=True,
             needs=(CREATOR,)),
     Measure("creators_total", "numeric", "creators", "different creators so far", 0, skewed=True, needs=(CREATOR,)),
@@ -106,8 +117,7 @@ USER_MEASURES = (
 )  # fmt: skip
 
 ITEM_MEASURES = (
-    Measure("events_{w}d", unit="events", description="events in the last {w} days", **_COUNT),  # type: ignore[arg-type]
-    Measure("events_total", unit="events", description="events so far", **_COUNT),  # type: ignore[arg-type]
+    *_EVENTS,
     Measure("users_{w}d", "numeric", "users", "different users in the last {w} days", 0, skewed=True),
     Measure("users_total", "numeric", "users", "different users so far", 0, skewed=True),
     Measure("creator_events_{w}d", "numeric", "events", "events of the same creator's items in the last {w} days", 0,
@@ -119,10 +129,10 @@ ITEM_MEASURES = (
     *_dayparts("the item's events"),
     Measure("decade", "categorical", "decade", "the year's decade, such as 1990s", needs=(YEAR,)),
     Measure("title_length", "numeric", "characters", "characters of the title", 0, needs=(TITLE,)),
-    Measure("title_words", "numeric", "words", "words of the title", 0, needs=(TITLE,)),
+    Measure("title_words", "numeric", "words", "words of the title", 0, needs=(TITLE,), revision=2),
     Measure("title_digits", "numeric", "characters", "digits in the title", 0, needs=(TITLE,)),
     Measure("title_embedding_{n}", "vector", "unit length", "hashed three-letter pieces of the title in {n} "
-            "dimensions: titles written alike are close", -1, 1, needs=(TITLE,)),
+            "dimensions: titles written alike are close", -1, 1, needs=(TITLE,), revision=2),
 )  # fmt: skip
 
 PAIR_MEASURES = (
@@ -145,3 +155,8 @@ MEASURES: dict[Subject, tuple[Measure, ...]] = {
     "item": ITEM_MEASURES,
     "pair": PAIR_MEASURES,
 }
+
+
+def measure_of(subject: Subject, pattern: str) -> Measure:
+    """The measure of the catalogue with this pattern."""
+    return next(measure for measure in MEASURES[subject] if measure.pattern == pattern)

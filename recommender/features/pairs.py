@@ -16,9 +16,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from recommender.columns import CATEGORY
-from recommender.config.profile import Profile
-from recommender.features.definitions import Feature, feature_tables, is_affinity, table_of
-from recommender.features.measures import DAYPARTS, KEYS, MEASURES, Entity
+from recommender.features.definitions import Feature, is_affinity, table_of
+from recommender.features.measures import DAYPARTS, KEYS, Entity, filled, measure_of
 
 ASKED_AT = "asked_at"
 """The instant at which a pair is asked for; in training rows that of the event."""
@@ -51,15 +50,11 @@ def recipe(feature: Feature) -> Recipe:
 
 def input_names(feature: Feature | Recipe, entity: Entity) -> list[str]:
     """Names of the entity's features that a pair feature is computed from."""
-    measure = next(measure for measure in MEASURES["pair"] if measure.pattern == feature.measure)
-    patterns = [pattern for subject, pattern in measure.inputs if subject == entity]
-    return [p.replace("{a}", str(feature.of)).replace("{w}", str(feature.window_days)) for p in patterns]
-
-
-def affinity_key_names(profile: Profile) -> list[str]:
-    """Columns that the profile's affinities are looked up by: segments of the users, and the items' category."""
-    keys = [key for table in feature_tables(profile).values() for key in table.keys]
-    return [key for key in dict.fromkeys(keys) if key not in KEYS.values()]
+    return [
+        filled(pattern, {"a": feature.of, "w": feature.window_days})
+        for subject, pattern in measure_of("pair", feature.measure).inputs
+        if subject == entity
+    ]
 
 
 def reads_instant(feature: Feature | Recipe) -> bool:

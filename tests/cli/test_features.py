@@ -85,6 +85,16 @@ def test_the_listing_fits_a_terminal(shop: Settings, monkeypatch: pytest.MonkeyP
         assert all(line(text, one["feature"]["name"]) for one in table["features"])
 
 
+@pytest.mark.parametrize("width", [40, 60, 80])
+def test_a_narrow_terminal_cuts_no_word(shop: Settings, monkeypatch: pytest.MonkeyPatch, width: int) -> None:
+    listed = [f"{one['feature']['name']} {one['source']}" for table in as_json() for one in table["features"]]
+    assert set(" ".join(listed).split()) <= set(printed(monkeypatch, width=width).split())
+    entries = [f"{one['name']} {one['meaning']}" for one in as_json("--catalogue")]
+    assert set(" ".join(entries).split()) <= set(printed(monkeypatch, "--catalogue", width=width).split())
+    shown = printed(monkeypatch, "--user", "ann", "--item", "lamp", width=width).split()
+    assert {"country_category_affinity_30d", "Zanzibarland,", "items.creator", "2020-01-03"} <= set(shown)
+
+
 def test_no_value_of_a_personal_column_is_listed(shop: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     shown = printed(monkeypatch) + printed(monkeypatch, "--catalogue") + json.dumps(as_json())
     assert "Zanzibarland" not in shown
@@ -181,3 +191,14 @@ def test_what_is_wrong_is_one_line(shop: Settings, arguments: tuple[str, ...], m
     assert text.startswith("error: ")
     assert message in " ".join(text.split())
     assert "private" not in text
+
+
+def test_the_table_of_a_new_affinity_has_no_snapshot_yet(
+    shop: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    more = shop.profile_path.read_text().replace("hour_of_day]", "hour_of_day, age_band_category_affinity_30d]")
+    (tmp_path / "shop.yaml").write_text(more)
+    text = printed(monkeypatch, "--profile", str(tmp_path / "shop.yaml"))
+    assert "age_band_category_affinity, no snapshot yet" in text
+    assert "no snapshot yet: `recommender run features --ds …` makes the first" in text
+    assert "country_category_affinity, snapshot of 2020-01-09" in text

@@ -19,15 +19,7 @@ from recommender.models.two_tower import TwoTower
 from recommender.storage import registry
 from recommender.storage.artifacts import checksum, writing
 from recommender.storage.postgres import connect
-from tests.models.worlds import ITEM_FEATURES, USER_FEATURES, checkerboard, rows_of
-
-PROFILE = """
-name: board
-events: {path: events.csv, columns: {user_id: u, item_id: i, ts: t}}
-users: {path: users.csv, columns: {user_id: u, country: c}}
-items: {path: items.csv, columns: {item_id: i, category: c}}
-features: {user: [events_total, country], item: [events_total, category]}
-"""
+from tests.models.worlds import ITEM_FEATURES, PROFILE, USER_FEATURES, checkerboard, rows_of
 
 LISTS = Feature("styles", "item", "categories", False, "attribute", None, "the item's styles")
 VECTOR = Feature("title_embedding_2", "item", "vector", False, "title_embedding_{n}", None, "the title", width=2)

@@ -10,7 +10,8 @@ from psycopg import sql
 
 from recommender import pipeline
 from recommender.errors import NotReadyError, RecommenderError
-from recommender.features.store import feature_store, online_features
+from recommender.features.store import feature_store
+from recommender.features.values import online_features
 from recommender.models.registry import MODELS
 from recommender.publishing import erasure
 from recommender.storage.artifacts import verify

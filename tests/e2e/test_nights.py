@@ -92,7 +92,8 @@ def test_the_next_night_takes_in_its_day_and_goes_live(small: Settings) -> None:
 
 
 def test_an_older_night_run_again_does_not_displace_the_newer(small: Settings) -> None:
-    list(pipeline.nightly(small, FIRST))
+    said = {result.stage: result.summary for result in pipeline.nightly(small, FIRST)}
+    assert said["features"].endswith("online store stays at a newer night")
     assert ask(small, "select ds from reco.publications where status = 'live'") == [(SECOND,)]
     assert ask(small, "select count(*) from reco.models where status = 'champion'") == [(1,)]
 

@@ -7,7 +7,8 @@ from typer.testing import CliRunner
 
 from recommender import pipeline
 from recommender.cli import app
-from recommender.errors import DataQualityError
+from recommender.errors import ConfigError, DataQualityError
+from recommender.storage.lake import Lake
 from recommender.storage.postgres import connect
 from recommender.storage.quality_results import TableResult, last_results
 from tests.data.shop import EVENTS, FIRST, PROFILE, write_shop
@@ -38,6 +39,13 @@ def test_a_failed_batch_is_told_and_a_good_one_replaces_it(folder: Path) -> None
     ]
     pipeline.ingest(write_shop(folder, profile=LENIENT), FIRST)
     assert not [line for found in last(folder).values() for line in found.broken if line.startswith("FAIL")]
+
+
+def test_a_misspelt_feature_stops_the_night_before_anything_lands(folder: Path) -> None:
+    settings = write_shop(folder, profile=LENIENT.replace("creators_total", "creaters_total"))
+    with pytest.raises(ConfigError, match="did you mean 'creators_total'"):
+        pipeline.ingest(settings, FIRST)
+    assert not Lake(settings.lake).nights("events")
 
 
 def test_status_shows_what_failed_and_why(folder: Path) -> None:

@@ -18,20 +18,16 @@ from recommender.storage import registry
 from recommender.storage.artifacts import checksum, writing
 from recommender.storage.lake import Lake
 from recommender.storage.postgres import connect
-from tests.models.worlds import DS, checkerboard, rows_of
+from tests.models.worlds import DS, PROFILE, checkerboard, rows_of
 
-PROFILE = """
-name: board
-events: {path: events.csv, columns: {user_id: u, item_id: i, ts: t}}
-users: {path: users.csv, columns: {user_id: u, country: c}}
-items: {path: items.csv, columns: {item_id: i, category: c}}
-features: {user: [events_total, country], item: [events_total, category]}
+SETTINGS = """
 model: {dimension: 8, history_length: 4, batch_size: 64}
 training: {device: cpu, threads: 1}
 evaluation: {holdout_days: 20}
 publish: {top_k: 3, similar_k: 2}
 """
-REDEFINED = PROFILE.replace("category: c", "category: {column: genre}")
+BOARD = PROFILE + SETTINGS
+REDEFINED = BOARD.replace("category: c", "category: {column: genre}")
 YESTERDAY = DS - timedelta(days=1)
 JUDGED_AT = DS - timedelta(days=20)
 
@@ -40,7 +36,7 @@ JUDGED_AT = DS - timedelta(days=20)
 def board(home: Path, tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """The checkerboard in a lake; yesterday's champion has published. Then items got their category from elsewhere."""
     path = tmp_path / "board.yaml"
-    path.write_text(PROFILE)
+    path.write_text(BOARD)
     monkeypatch.setenv("RECOMMENDER_DATABASE_URL", database_url)
     settings = load_settings(str(path), reads_sources=False)
     dataset, lake = checkerboard(), Lake(settings.lake)

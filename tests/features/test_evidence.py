@@ -1,6 +1,5 @@
 """What is behind one user's and one item's values, counted by hand."""
 
-from collections.abc import Iterator
 from datetime import date, datetime
 from pathlib import Path
 
@@ -11,15 +10,7 @@ from recommender.errors import NotReadyError
 from recommender.features.inspection.evidence import Explained, Explanation, explain, explain_pair
 from recommender.features.measures import Entity
 from recommender.storage.lake import Lake
-from tests.features.inspected import FIRST, SECOND, write_world
-
-
-@pytest.fixture(scope="module")
-def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
-    folder = tmp_path_factory.mktemp("explained")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RECOMMENDER_HOME", str(folder / "home"))
-        yield write_world(folder)
+from tests.features.inspected import FIRST, SECOND
 
 
 def explained(shop: Settings, entity: Entity, entity_id: str, ds: date | None = None) -> dict[str, Explained]:
@@ -55,6 +46,8 @@ def test_an_attribute_names_the_table_it_is_from(shop: Settings) -> None:
 def test_an_items_values_and_those_of_its_creator(shop: Settings) -> None:
     desk = explained(shop, "item", "desk")
     assert (desk["events_7d"].value, desk["events_7d"].events) == (0, 0)
+    release = desk["is_new_release_7d"]  # not of this week, which an older event says
+    assert (release.value, release.events, release.first) == (0, 2, NOON)
     assert (desk["creator_events_7d"].value, *behind(desk["creator_events_7d"])) == (1, 1, WEEK, WEEK)  # on the sofa
     assert desk["category"].value == ["wood", "old"]
     assert len(desk["title_embedding_4"].value) == 4

@@ -1,6 +1,5 @@
 """The ranges that features declare are expected of their snapshots, and nobody writes them twice."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,15 +14,7 @@ from recommender.errors import DataQualityError
 from recommender.features.definitions import feature_tables
 from recommender.features.expectations import declared_expectations
 from recommender.storage.lake import Lake
-from tests.features.inspected import FIRST, SECOND, write_world
-
-
-@pytest.fixture(scope="module")
-def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
-    folder = tmp_path_factory.mktemp("expected")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RECOMMENDER_HOME", str(folder / "home"))
-        yield write_world(folder)
+from tests.features.inspected import FIRST, SECOND
 
 
 def validate(shop: Settings, table: str, folder: Path, **values: Any) -> list[CheckResult]:

@@ -15,16 +15,12 @@ from recommender.data.dataset import night_end
 from recommender.features.definitions import declared_features, feature_tables
 from recommender.features.feast_objects import PAIR_SERVICE, PAIR_VIEW, SERVICE
 from recommender.features.loading import load_dataset, load_pair_features, training_rows
-from recommender.features.store import (
-    FEATURE_REPO,
-    apply,
-    feature_store,
+from recommender.features.store import FEATURE_REPO, apply, feature_store, materialize, register_service
+from recommender.features.values import (
     historical_features,
     historical_pair_features,
-    materialize,
     online_features,
     online_pair_features,
-    register_service,
 )
 from recommender.storage.lake import Lake
 from tests.features.pair_world import (

@@ -1,7 +1,6 @@
 """What is listed of features: sources, marks and distributions; and how values are spread, counted by hand."""
 
 import math
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -19,15 +18,7 @@ from recommender.features.definitions import Feature
 from recommender.features.inspection import Listed, list_features, reference
 from recommender.features.inspection.distributions import BINS, Distribution, distributions_of
 from recommender.storage.lake import Lake
-from tests.features.inspected import FIRST, SECOND, write_world
-
-
-@pytest.fixture(scope="module")
-def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
-    folder = tmp_path_factory.mktemp("inspected")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RECOMMENDER_HOME", str(folder / "home"))
-        yield write_world(folder)
+from tests.features.inspected import FIRST, SECOND
 
 
 def listed(settings: Settings, table: str, ds: date | None = None) -> dict[str, Listed]:

@@ -23,19 +23,10 @@ from recommender.features.online import materialization
 from recommender.features.online.materialization import replace_rows
 from recommender.features.online.store import WideOnlineStore
 from recommender.features.online.tables import OnlineTable
-from recommender.storage import copy_arrow, embedded
+from recommender.storage import copy_arrow
 from tests.features.online import NIGHT, PROJECT, batches, make_config, make_store, make_view, update, users
 
 IDS = [f"u{number}" for number in range(30)]
-
-
-@pytest.fixture(scope="module")
-def url(postgres_socket: str) -> Iterator[str]:
-    """One database for this file; every test has views of its own."""
-    with psycopg.connect(embedded.url(postgres_socket, "postgres"), autocommit=True) as connection:
-        connection.execute("create database materialization")
-        yield embedded.url(postgres_socket, "materialization")
-        connection.execute("drop database materialization with (force)")
 
 
 def write_source(path: Path, ids: list[str | None], days: list[int], plays: list[Any], **columns: Any) -> None:

@@ -3,7 +3,6 @@
 import asyncio
 import math
 from collections import Counter
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -19,19 +18,9 @@ from feast.protos.feast.types.Value_pb2 import FloatList, Value
 from recommender.errors import ConfigError, DatabaseError, NotReadyError
 from recommender.features.online.erasure import erase_online
 from recommender.features.online.store import WideOnlineStore
-from recommender.storage import embedded
 from tests.features.online import FIELDS, NIGHT, key, make_config, make_store, make_view, update, users
 
 ODD_IDS = ["o'neil\"; drop table feast.x; --", "ünï-ço∂é 🎧", " ", "%s", "back\\slash", "{a,b}", "NULL"]
-
-
-@pytest.fixture(scope="module")
-def url(postgres_socket: str) -> Iterator[str]:
-    """One database for this file; every test has views of its own."""
-    with psycopg.connect(embedded.url(postgres_socket, "postgres"), autocommit=True) as connection:
-        connection.execute("create database online_store")
-        yield embedded.url(postgres_socket, "online_store")
-        connection.execute("drop database online_store with (force)")
 
 
 @pytest.fixture

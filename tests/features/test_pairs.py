@@ -10,9 +10,10 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from recommender.features import pairs
+from recommender.features.affinity_keys import affinity_key_names
 from recommender.features.definitions import Feature, declared_features
 from recommender.features.measures import DAYPARTS
-from recommender.features.pairs import PairFeatures, Recipe, affinity_key_names, computed, on_demand, pair_values
+from recommender.features.pairs import PairFeatures, Recipe, computed, on_demand, pair_values
 from tests.features.pair_world import PAIRS, pair_profile
 
 FEATURES = declared_features(pair_profile(), "pair")

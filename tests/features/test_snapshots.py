@@ -11,74 +11,22 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from recommender.config.profile import Profile
-from recommender.features.definitions import declared_features, feature_tables
-from recommender.features.snapshots import build_snapshots, built_versions, outdated
+from recommender.features.definitions import feature_tables
+from recommender.features.snapshots import build_snapshots
 from recommender.storage.lake import Lake
 from tests.features.by_hand import Event, affinity, item_value, user_value
-
-D1, D2, D8 = date(2020, 1, 1), date(2020, 1, 2), date(2020, 1, 8)
-USER_FEATURES = (
-    "events_7d", "events_30d", "events_total", "active_days_30d", "hours_30d", "creators_7d", "creators_total",
-    "categories_30d", "categories_total", "category_diversity_30d", "top_category_30d", "top_category_7d",
-    "top_creator_30d", "taste_energy", "taste_tempo_30d", "days_since_last_event", "tenure_days", "night_share_30d",
-    "morning_share_30d", "afternoon_share_7d", "evening_share_30d", "weekend_share_30d", "top_hour_30d",
-    "top_weekday_30d",
-)  # fmt: skip
-ITEM_FEATURES = (
-    "events_7d", "events_30d", "events_total", "users_7d", "users_total", "creator_events_7d", "days_since_last_event",
-    "days_since_first_event", "is_new_release_7d", "evening_share_30d", "weekend_share_30d", "decade", "title_length",
-    "title_words", "title_digits",
-)  # fmt: skip
-ITEMS: dict[str, dict[str, Any]] = {
-    "desk": {"title": "Desk 21", "creator": "oak", "category": ["wood", "old"], "year": 2001, "energy": 0.25,
-             "tempo": 120.0, "duration": 180.0},
-    "lamp": {"title": "  The\tLamp ", "creator": "lux", "category": ["light"], "year": 1999, "energy": None,
-             "tempo": 60.5, "duration": None},
-    "sofa": {"title": None, "creator": "oak", "category": ["wood", "soft"], "year": None, "energy": 0.75,
-             "tempo": None, "duration": 3600.0},
-    "vase": {"title": "", "creator": None, "category": [], "year": 1980, "energy": 0.1, "tempo": 90.0,
-             "duration": 60.0},
-}  # fmt: skip
-USERS = {"ann": "UK", "bob": None, "cat": "FR", "dan": "UK"}
-
-
-def make_profile(**features: Any) -> Profile:
-    numbers = {name: {"column": name, "type": "number"} for name in ("energy", "tempo")}
-    return Profile.model_validate(
-        {
-            "name": "shop",
-            "events": {"path": "e.csv", "columns": {"user_id": "u", "item_id": "i", "ts": "t", "weight": "w"}},
-            "users": {"path": "u.csv", "columns": {"user_id": "u", "country": "c", "age": "a", "registered": "r"}},
-            "items": {
-                "path": "i.csv",
-                "columns": {
-                    "item_id": "i", "title": "t", "creator": "c", "year": "y", "duration": "d",
-                    "category": {"column": "k", "separator": "|"}, **numbers,
-                },
-            },
-            "features": {"user": USER_FEATURES, "item": ITEM_FEATURES, "pair": [], **features},
-        }
-    )  # fmt: skip
-
-
-def land(lake: Lake, events: list[Event], ds: date, items: dict[str, dict[str, Any]] = ITEMS) -> None:
-    frame = pd.DataFrame(events, columns=["user_id", "item_id", "ts", "weight"])
-    frame["ts"] = pd.to_datetime(frame["ts"]).astype("datetime64[us]")
-    lake.write("events", ds, frame.assign(event_type="event", landed=ds, removed=False).astype({"weight": "float32"}))
-    registered = pd.Series(["2019-12-31T12:00", None, "2020-01-05T00:00", None], dtype="datetime64[us]")
-    users = pd.DataFrame({"user_id": list(USERS), "country": list(USERS.values()), "age": [34.0, None, 17.0, 50.0]})
-    lake.write("users", ds, users.assign(age_band=["25-34", None, "under 18", "45-54"], registered=registered))
-    table = pd.DataFrame([{"item_id": item, **columns} for item, columns in items.items()])
-    lake.write("items", ds, table.astype({"year": "Int32"}))
-
-
-def snapshot(lake: Lake, table: str, night: date, key: str) -> dict[str, dict[str, Any]]:
-    frame = lake.read(table, night)
-    assert frame["event_timestamp"].unique().tolist() == [pd.Timestamp(night) + pd.Timedelta(days=1)]
-    rows = frame.set_index(key).astype(object).to_dict("index")
-    assert list(rows) == sorted(rows), "rows are in the order of their keys"
-    return rows
+from tests.features.furniture import (
+    D1,
+    D2,
+    D8,
+    ITEM_FEATURES,
+    ITEMS,
+    USER_FEATURES,
+    USERS,
+    land,
+    make_profile,
+    snapshot,
+)
 
 
 def same(found: Any, expected: Any) -> bool:
@@ -87,6 +35,25 @@ def same(found: Any, expected: Any) -> bool:
     if isinstance(expected, str):
         return bool(found == expected)
     return math.isclose(found, expected, rel_tol=1e-6, abs_tol=1e-6)
+
+
+def test_what_the_lakes_tables_have_no_column_for_is_missing(tmp_path: Path) -> None:
+    lake = Lake(tmp_path)
+    land(lake, [Event("ann", "desk", datetime(2020, 1, 1, 12))], D1, {item: {"year": 2001} for item in ITEMS})
+    lake.write("users", D1, lake.read("users", D1)[["user_id"]])
+    profile = make_profile(
+        user=[*USER_FEATURES, "country", "registered"],
+        item=[*ITEM_FEATURES, "category", "title_embedding_4"],
+        pair=["country_category_affinity_30d"],
+    )
+    build_snapshots(lake, profile, {name: [D1] for name in feature_tables(profile)}, known=D1)
+    ann, desk = snapshot(lake, "user_features", D1, "user_id")["ann"], lake.read("item_features", D1).loc[0]
+    known = {name for name in USER_FEATURES if ann[name] is not None and not pd.isna(ann[name])}
+    unknown = {name for name in USER_FEATURES if name.startswith(("hours", "creator", "categor", "taste", "top_c"))}
+    assert known == {*USER_FEATURES} - unknown
+    assert [desk["events_7d"], desk["decade"]] == [1, "2000s"]
+    assert desk[["creator_events_7d", "title_words", "category", "title_embedding_4"]].isna().all()
+    assert lake.read("country_category_affinity", D1).empty
 
 
 def test_literal_values(tmp_path: Path) -> None:
@@ -227,6 +194,18 @@ def test_an_absurd_number_is_missing_and_not_fatal(tmp_path: Path) -> None:
     assert pd.isna(users["bob"]["taste_energy"]), "a negative weight counts for nothing"
 
 
+def test_a_duration_below_zero_is_missing(tmp_path: Path) -> None:
+    lake, profile = Lake(tmp_path), make_profile()
+    items = {name: {**columns, "duration": seconds} for (name, columns), seconds in zip(
+        ITEMS.items(), [-7200.0, 3600.0, 0.0, -1.0], strict=True)}  # fmt: skip
+    chosen = [("ann", "desk"), ("ann", "lamp"), ("bob", "vase"), ("cat", "sofa")]
+    land(lake, [Event(user, item, datetime(2020, 1, 1, 1)) for user, item in chosen], D1, items)
+    build_snapshots(lake, profile, {"user_features": [D1]}, known=D1)
+    users = snapshot(lake, "user_features", D1, "user_id")
+    assert (users["ann"]["hours_30d"], users["cat"]["hours_30d"]) == (1, 0)
+    assert pd.isna(users["bob"]["hours_30d"]), "nothing is known of how long"
+
+
 def test_titles_written_alike_have_close_embeddings(tmp_path: Path) -> None:
     lake, profile = Lake(tmp_path), make_profile(item=["title_embedding_64", "events_7d"])
     titles = ["Smells Like Teen Spirit", "smells like  teen spirit!", "Für Elise", None, ""]
@@ -241,23 +220,6 @@ def test_titles_written_alike_have_close_embeddings(tmp_path: Path) -> None:
     assert lengths == pytest.approx([1, 1, 1])
     assert vectors["t0"] @ vectors["t1"] > 0.85
     assert abs(vectors["t0"] @ vectors["t2"]) < 0.5
-
-
-def test_a_changed_definition_makes_its_snapshots_outdated(tmp_path: Path) -> None:
-    lake, profile = Lake(tmp_path), make_profile()
-    land(lake, [Event("ann", "desk", datetime(2020, 1, 1))], D8)
-    tables = feature_tables(profile)
-    build_snapshots(lake, profile, {name: [D1, D2] for name in tables}, known=D8)
-    assert {name: outdated(lake, table, [D1, D2, D8]) for name, table in tables.items()} == {
-        name: [D8] for name in tables
-    }
-    assert built_versions(lake, "user_features", D1) == {f.name: f.version for f in declared_features(profile, "user")}
-    columns = dict(profile.items.columns) if profile.items else {}
-    scaled = columns["energy"].model_copy(update={"column": None, "sql": "energy / 100"})
-    items = profile.items.model_copy(update={"columns": {**columns, "energy": scaled}}) if profile.items else None
-    changed = feature_tables(profile.model_copy(update={"items": items}))
-    assert outdated(lake, changed["user_features"], [D1]) == [D1], "a taste is made of the column"
-    assert outdated(lake, changed["item_features"], [D1]) == []
 
 
 def test_no_events_before_the_night(tmp_path: Path) -> None:

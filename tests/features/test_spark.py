@@ -24,20 +24,15 @@ from recommender.config.profile import Engine, Profile
 from recommender.config.settings import Settings
 from recommender.data.dataset import night_end
 from recommender.errors import ConfigError, NotReadyError
-from recommender.features.definitions import Feature, feature_tables, numeric_item_attributes, user_segments
-from recommender.features.loading import affinity_keys
+from recommender.features.affinity_keys import affinity_keys
+from recommender.features.attributes import numeric_item_attributes, user_segments
+from recommender.features.definitions import Feature, feature_tables
 from recommender.features.measures import MEASURES, Subject
 from recommender.features.snapshots import build_snapshots
 from recommender.features.snapshots.engine import feature_engine, known_events_table
 from recommender.features.snapshots.spark import spark_conf, spark_session
-from recommender.features.store import (
-    apply,
-    feature_store,
-    historical_features,
-    historical_pair_features,
-    materialize,
-    online_features,
-)
+from recommender.features.store import apply, feature_store, materialize
+from recommender.features.values import historical_features, historical_pair_features, online_features
 from recommender.storage.lake import Lake
 from tests.data.shop import FIRST, PROFILE, write_shop
 from tests.features import pair_world
@@ -150,6 +145,7 @@ def land_world(lake: Lake, seed: int) -> None:
         }
     )
     titles = ["The  Lamp", " étude №5\t", "", "a", "Ştraße 1999", "hello hello", "99 Luftballons", "x" * 40, "日本の歌"]
+    titles += ["ΣΊΣΥΦΟΣ", "İstanbul", "a\x0bb"]  # what Java's own small letters and white space are not DuckDB's of
     categories = [["jazz"], ["jazz", "rock"], [], ["pop", "rock", "jazz"], ["rock"]]
     items = pd.DataFrame(
         {
@@ -364,6 +360,8 @@ def test_settings_of_spark_come_from_the_profile(monkeypatch: pytest.MonkeyPatch
     conf = spark_conf(Engine(kind="spark", memory_gb=3, threads=2))
     assert (conf["spark.master"], conf["spark.driver.memory"]) == ("local[2]", "3072m")
     assert conf["spark.driver.bindAddress"] == "127.0.0.1"
+    _, _, logging = conf["spark.driver.defaultJavaOptions"].strip('"').partition("=file:")
+    assert Path(logging).is_file()
     own = {"spark.dynamicAllocation.enabled": True, "spark.driver.memory": "8g"}
     conf = spark_conf(Engine(kind="spark", spark_master="spark://head:7077", spark=own))
     assert (conf["spark.master"], conf["spark.driver.memory"]) == ("spark://head:7077", "8g")

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import psycopg
 import pytest
 
 from recommender.columns import EVENT_TIMESTAMP, ITEM_ID, USER_ID
@@ -17,13 +18,8 @@ from recommender.data.dataset import night_end
 from recommender.errors import DatabaseError, NotReadyError
 from recommender.features.definitions import declared_features
 from recommender.features.measures import Entity
-from recommender.features.store import (
-    apply,
-    feature_store,
-    historical_features,
-    materialize,
-    online_features,
-)
+from recommender.features.store import apply, feature_store, materialize
+from recommender.features.values import historical_features, online_features
 from recommender.storage.lake import Lake
 
 NIGHTS = [date(2026, 1, 5), date(2026, 1, 12), date(2026, 1, 19), date(2026, 1, 20)]
@@ -265,3 +261,19 @@ def test_an_unreachable_database_is_one_line_without_the_password(settings: Sett
         feature_store(settings, "postgresql+psycopg://me:secret@127.0.0.1:1/nowhere")
     assert "\n" not in str(caught.value)
     assert "secret" not in str(caught.value)
+
+
+def test_a_role_that_may_not_create_the_schema_is_told_what_to_run(settings: Settings, database_url: str) -> None:
+    role = f"guest_{database_url.split('/')[3].partition('?')[0]}"
+    theirs = database_url.replace("postgres@", f"{role}@")
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute(f"create role {role} login")
+        try:
+            with pytest.raises(DatabaseError, match=f"run `create schema feast authorization {role}`") as caught:
+                feature_store(settings, theirs)
+            assert "\n" not in str(caught.value)
+            connection.execute(f"create schema feast authorization {role}")
+            apply(feature_store(settings, theirs), settings.profile, settings.lake)
+        finally:
+            connection.execute(f"drop owned by {role} cascade")
+            connection.execute(f"drop role {role}")

@@ -23,6 +23,14 @@ ITEM_FEATURES = [
     Feature("events_total", "item", "numeric", True, "events_total", None, "events so far"),
     Feature(CATEGORY, "item", "categorical", False, "attribute", None, "the item's category"),
 ]
+PROFILE = """
+name: board
+events: {path: events.csv, columns: {user_id: u, item_id: i, ts: t}}
+users: {path: users.csv, columns: {user_id: u, country: c}}
+items: {path: items.csv, columns: {item_id: i, category: c}}
+features: {user: [events_total, country], item: [events_total, category]}
+"""
+"""Declares the features of the checkerboard."""
 COLOURS = np.array(["white", "black"], dtype=object)
 
 

@@ -3,16 +3,19 @@
 Made in the working database: `kept_<table>`, ordered by id, and `rejected_<table>` for the quarantine.
 """
 
+from itertools import pairwise
+
 import duckdb
 
-from recommender.columns import AGE, AGE_BAND, ENTITY_KEYS, RAW, REASON, USER_ID
+from recommender.columns import AGE, AGE_BAND, AGE_BANDS, ENTITY_KEYS, RAW, REASON, USER_ID
 from recommender.config.source import Source
 from recommender.data import judgement
 from recommender.data.sources import collect_unparsable
 from recommender.storage.duckdb_sql import count_rows
 
-_AGE_BAND_SQL = f"""case when {AGE} < 18 then 'under 18' when {AGE} < 25 then '18-24' when {AGE} < 35 then '25-34'
-    when {AGE} < 45 then '35-44' when {AGE} < 55 then '45-54' when {AGE} is not null then '55+' end"""
+_BANDS = " ".join(f"when {AGE} < {end} then '{start}-{end - 1}'" for start, end in pairwise(AGE_BANDS))
+_AGE_BAND_SQL = f"""case when {AGE} < {AGE_BANDS[0]} then 'under {AGE_BANDS[0]}' {_BANDS}
+    when {AGE} is not null then '{AGE_BANDS[-1]}+' end"""
 
 
 def judge_entities(connection: duckdb.DuckDBPyConnection, table: str, source: Source) -> None:

@@ -7,13 +7,15 @@ from datetime import date
 import duckdb
 import numpy as np
 
-from recommender.columns import AGE, AGE_BAND, CATEGORY, TITLE, YEAR
+from recommender.columns import CATEGORY, TITLE, YEAR
 from recommender.config.profile import Profile, personal_columns
 from recommender.data.session import working_database
 from recommender.errors import NotReadyError
+from recommender.features.attributes import source_column
 from recommender.features.definitions import (
     Feature,
     FeatureTable,
+    columns_behind,
     declared_features,
     feature_tables,
     is_affinity,
@@ -24,7 +26,7 @@ from recommender.features.inspection.distributions import Distribution, distribu
 from recommender.features.inspection.reference import inputs_in_words
 from recommender.features.measures import ATTRIBUTE, ATTRIBUTE_AGE, KEYS, MEASURES, Kind
 from recommender.features.pairs import computed, pair_values, reads_instant
-from recommender.features.snapshots import built_versions
+from recommender.features.provenance import built_versions
 from recommender.storage.duckdb_sql import column_types, quoted
 from recommender.storage.lake import Lake, parquet
 
@@ -107,8 +109,8 @@ def snapshot_night(lake: Lake, table: str, ds: date | None = None) -> date | Non
 
 def source_of(profile: Profile, feature: Feature) -> str:
     """Columns and measures that a feature is computed from, in words: `events × items.energy, 90 days`."""
-    if feature.measure in (ATTRIBUTE, ATTRIBUTE_AGE):
-        return f"{feature.entity}s.{source_column(profile, feature)}"
+    if feature.entity != "pair" and feature.measure in (ATTRIBUTE, ATTRIBUTE_AGE):
+        return f"{feature.entity}s.{source_column(profile, feature.entity, str(feature.of))}"
     if is_affinity(feature):
         return _in_window(f"events × users.{feature.of} × items.{CATEGORY}", feature)
     if feature.entity == "pair":
@@ -116,19 +118,6 @@ def source_of(profile: Profile, feature: Feature) -> str:
         return ", ".join(inputs) or "the moment"
     columns = [f"items.{column}" for column in columns_behind(feature)]
     return _in_window(" × ".join([*(["events"] if counts_events(feature) else []), *columns]), feature)
-
-
-def source_column(profile: Profile, feature: Feature) -> str:
-    """The column of the users or items source behind an attribute."""
-    source = profile.users if feature.entity == "user" else profile.items
-    derived = feature.of == AGE_BAND and source is not None and AGE_BAND not in source.columns
-    return AGE if derived else str(feature.of)
-
-
-def columns_behind(feature: Feature) -> tuple[str, ...]:
-    """Columns of the items that a measure is computed from."""
-    needs = next(measure.needs for measure in MEASURES[feature.entity] if measure.pattern == feature.measure)
-    return (*needs, *([feature.of] if feature.of is not None else []))
 
 
 def counts_events(feature: Feature) -> bool:

@@ -21,16 +21,17 @@ from recommender.errors import NotReadyError, first_line
 from recommender.features.definitions import (
     Feature,
     affinity_table,
+    columns_behind,
     declared_features,
     feature_tables,
     is_affinity,
     pair_inputs,
     table_of,
 )
-from recommender.features.inspection import columns_behind, counts_events, snapshot_night, source_of
+from recommender.features.inspection import counts_events, snapshot_night, source_of
 from recommender.features.measures import KEYS, Entity
 from recommender.features.pairs import pair_values
-from recommender.features.snapshots import built_versions
+from recommender.features.provenance import built_versions, known_to
 from recommender.storage.duckdb_sql import column_types, quoted
 from recommender.storage.lake import Lake, parquet
 
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
 Value = float | str | list[str] | list[float] | None
 
 _CREATOR_FAMILY = "creator_events"
+_RELEASE_FAMILY = "is_new_release"
+"""Its window is for the first event there is: all events are behind it."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,8 @@ class Explained:
     outdated: bool = False
     """True where the snapshot was made by another definition, or lacks the feature."""
     events: int | None = None
-    """Behind a measure: those of its window whose item has what it reads; None for what no events are behind."""
+    """Behind a measure: those of its window whose item has what it reads, for a release all; None for what no events
+    are behind."""
     first: datetime | None = None
     last: datetime | None = None
     """The oldest and the newest of them, UTC."""
@@ -127,9 +131,10 @@ def explain_pair(
     values = []
     with working_database(profile.engine) as connection:
         rows: dict[Entity, dict[str, Any]] = {}
-        for entity, entity_id in (("user", user_id), ("item", item_id)):
+        ids: dict[Entity, str] = {"user": user_id, "item": item_id}
+        for entity, entity_id in ids.items():
             relation = parquet([lake.latest(f"{entity}s", known)])
-            rows[entity] = _row_of(connection, relation, {KEYS[entity]: entity_id}) or {}  # type: ignore[index]
+            rows[entity] = _row_of(connection, relation, {KEYS[entity]: entity_id}) or {}
         for pair in pairs:
             if is_affinity(pair):
                 keys = {str(pair.of): rows["user"].get(str(pair.of)), CATEGORY: _first(rows["item"].get(CATEGORY))}
@@ -140,12 +145,6 @@ def explain_pair(
             else:
                 values.append(_computed(profile, pair, user, item))
     return Explanation("pairs", night, user.instant, tuple(values))
-
-
-def known_to(lake: Lake, table: str, night: date) -> date:
-    """The night whose users, items and late events a snapshot was made with: its own, or a later one's."""
-    known = lake.facts(table, night).get("known")
-    return date.fromisoformat(known) if isinstance(known, str) else date.max
 
 
 def with_online(store: "FeatureStore", profile: Profile, entity_id: str, explanation: Explanation) -> Explanation:
@@ -232,7 +231,7 @@ def _with_events(connection: duckdb.DuckDBPyConnection, value: Explained, night:
             conditions.append(f"len({quoted(column)}) > 0")
         else:
             conditions.append(f"{quoted(column)} is not null")
-    if feature.window_days is not None:
+    if feature.window_days is not None and feature.family != _RELEASE_FAMILY:
         conditions.append(f"{TS} >= ?")
         parameters.append(night_end(night).replace(tzinfo=None) - timedelta(days=feature.window_days))
     where = f"where {' and '.join(conditions)}" if conditions else ""

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from recommender.config.profile import Profile
 from recommender.errors import ConfigError
-from recommender.features.definitions import Feature, attributes, declared_features
+from recommender.features.attributes import attributes
+from recommender.features.definitions import Feature, declared_features
 from recommender.features.measures import ATTRIBUTE, ATTRIBUTE_AGE, MEASURES, Kind, Measure, Subject
 
 BEGIN, END = "<!-- the catalogue, made from the code -->", "<!-- end of the catalogue -->"

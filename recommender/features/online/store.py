@@ -13,11 +13,11 @@ from feast.infra.online_stores.online_store import OnlineStore
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
 from feast.repo_config import FeastConfigBaseModel
-from psycopg import errors, sql
+from psycopg import errors
 from pydantic import field_validator
 
 from recommender.errors import DatabaseError, NotReadyError, first_line
-from recommender.features.online.tables import SCHEMA, OnlineTable, conform, connect, lock, table_name
+from recommender.features.online.tables import OnlineTable, conform, connect, ensure_schema, lock, table_name
 
 Row = tuple[EntityKey, dict[str, Value], datetime, datetime | None]
 
@@ -136,8 +136,7 @@ class WideOnlineStore(OnlineStore):
         """Bring the tables to what the views declare; waits for a materialization that is at work on one."""
         wanted = sorted((OnlineTable.of(config.project, view) for view in tables_to_keep), key=lambda table: table.name)
         with connect(config.online_store.url) as connection:
-            if connection.execute("select to_regnamespace(%s)", [SCHEMA]).fetchone() == (None,):
-                connection.execute(sql.SQL("create schema if not exists {}").format(sql.Identifier(SCHEMA)))
+            ensure_schema(connection)
             for table in wanted:
                 lock(connection, table)
                 with connection.transaction():

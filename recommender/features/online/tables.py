@@ -17,7 +17,7 @@ from feast import FeatureView
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
 from feast.types import FeastType, Int32, Int64, String, Uuid
-from psycopg import sql
+from psycopg import errors, sql
 
 from recommender.columns import EVENT_TIMESTAMP
 from recommender.errors import ConfigError, DatabaseError
@@ -183,6 +183,25 @@ def connect(url: str) -> psycopg.Connection:
         return connection
     except psycopg.OperationalError as error:
         raise DatabaseError(f"cannot reach PostgreSQL for the feature store: {' '.join(str(error).split())}") from None
+
+
+def ensure_schema(connection: psycopg.Connection) -> None:
+    """Create the schema where it is absent; where it is there, the role needs no right to create one.
+
+    Raises
+    ------
+    DatabaseError
+        It is absent, and the role may not create it.
+    """
+    if connection.execute("select to_regnamespace(%s)", [SCHEMA]).fetchone() == (None,):
+        try:
+            connection.execute(sql.SQL("create schema if not exists {}").format(sql.Identifier(SCHEMA)))
+        except errors.InsufficientPrivilege:
+            role, database = connection.info.user, connection.info.dbname
+            raise DatabaseError(
+                f"{role} may not create the schema {SCHEMA} in {database}: "
+                f"as its owner run `create schema {SCHEMA} authorization {role}`"
+            ) from None
 
 
 def newest_materialized(connection: psycopg.Connection, table: OnlineTable) -> datetime | None:

@@ -4,7 +4,7 @@ A snapshot of night `s` knows what happened up to the end of `s`. The expression
 engine that Ibis compiles window functions for; `engine.py` says on which.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from datetime import date
 
@@ -12,35 +12,31 @@ import ibis
 import ibis.expr.types as ir
 import pyarrow as pa
 
-from recommender.columns import CREATOR, EVENT_TIMESTAMP, TITLE, YEAR
+from recommender.columns import CREATOR, EVENT_TIMESTAMP
 from recommender.config.profile import Profile
-from recommender.data.dataset import SECONDS_A_DAY, night_end
-from recommender.features.definitions import Feature, FeatureTable, feature_tables
+from recommender.data.dataset import night_end
+from recommender.features.definitions import Feature, FeatureTable, columns_behind, feature_tables
 from recommender.features.measures import ATTRIBUTE, ATTRIBUTE_AGE, KEYS, Entity, Kind
-from recommender.features.snapshots import titles
+from recommender.features.provenance import facts_of
 from recommender.features.snapshots.activity import activity, creator_activity
 from recommender.features.snapshots.affinity import category_affinity
 from recommender.features.snapshots.engine import feature_engine
 from recommender.features.snapshots.groups import counts, first_meetings, group_measures, grouping
+from recommender.features.snapshots.own import is_own, own_value
 from recommender.features.snapshots.timeline import Timeline, chunks, day_number
+from recommender.features.snapshots.titles import title_embedding
 from recommender.features.snapshots.windows import DISTINCT, at_nights
-from recommender.features.snapshots.world import World, read_world, single
+from recommender.features.snapshots.world import World, read_world
 from recommender.progress import Progress, quiet
 from recommender.storage.lake import Lake
 
 ROWS_AT_ONCE = 4_000_000
 """Entities times nights that are computed together: bounds the memory of a long history."""
-VERSIONS = "versions"
 _TYPES: dict[Kind, str] = {
     "numeric": "float32",
     "categorical": "string",
     "categories": "array<string>",
     "vector": "array<float32>",
-}
-_TITLES: dict[str, Callable[[ir.StringValue], ir.Value]] = {
-    "title_length": titles.title_length,
-    "title_words": titles.title_words,
-    "title_digits": titles.title_digits,
 }
 
 
@@ -71,19 +67,6 @@ def build_snapshots(
                     _write(lake, tables[name], part, rows, known)
 
 
-def outdated(lake: Lake, table: FeatureTable, nights: Iterable[date]) -> list[date]:
-    """Of these nights the ones whose snapshot is missing or was made by other definitions."""
-    return [night for night in nights if built_versions(lake, table.name, night) != table.versions]
-
-
-def built_versions(lake: Lake, table: str, night: date) -> dict[str, str] | None:
-    """The versions of the features in a snapshot; None where there is none."""
-    if not lake.path(table, night).is_file():
-        return None
-    versions = lake.facts(table, night).get(VERSIONS)
-    return versions if isinstance(versions, dict) else {}
-
-
 def _snapshots(world: World, kept: ExitStack, table: FeatureTable, nights: Sequence[date]) -> ir.Table:
     """Keys, `night` as a day number and the table's features, computed once and kept by the engine."""
     windows = {feature.window_days for feature in table.features if feature.window_days}
@@ -92,13 +75,13 @@ def _snapshots(world: World, kept: ExitStack, table: FeatureTable, nights: Seque
     timeline = Timeline(numbers, tuple(sorted(windows)), min(world.first_day, numbers[0]))
     for entity, key in KEYS.items():
         if table.keys == (key,):
-            rows = _entity_rows(world, kept, timeline, entity, table.features)
+            features = [feature for feature in table.features if _available(world, entity, feature)]
+            rows = _entity_rows(world, kept, timeline, entity, features)
             break
     else:
-        segment = table.keys[0]
-        rows = category_affinity(world, timeline, segment, table.features)
+        rows = category_affinity(world, timeline, table.keys[0], table.features)
     columns = {feature.name: _typed(rows, feature) for feature in table.features}
-    return world.keep(kept, rows.select(*table.keys, "night", **columns))
+    return kept.enter_context(rows.select(*table.keys, "night", **columns).cache())
 
 
 def _entity_rows(
@@ -106,14 +89,12 @@ def _entity_rows(
 ) -> ir.Table:
     """Every entity at every night, with its own columns and the measures."""
     grid = world.entities(entity).cross_join(timeline.grid())
-    rows = grid.mutate(**{
-        feature.name: _own(grid, feature) for feature in features if _is_own(feature) and _available(grid, feature)
-    })  # fmt: skip
+    rows = grid.mutate(**{feature.name: own_value(grid, feature) for feature in features if is_own(feature)})
     for feature in features:
         if feature.kind == "vector":
-            vectors = titles.title_embedding(world, int(feature.width or 0))
+            vectors = title_embedding(world, int(feature.width or 0))
             rows = _joined(rows, vectors.rename({feature.name: "vector"}), [entity])
-    measures = [feature for feature in features if not _is_own(feature)]
+    measures = [feature for feature in features if not is_own(feature)]
     for measured in _measured(world, kept, timeline, entity, measures):
         rows = _joined(rows, measured, [entity, "night"])
     by_creator = [feature for feature in features if feature.family == "creator_events"]
@@ -138,7 +119,7 @@ def _measured(
     ]
     distinct = {DISTINCT[feature.family] for feature in summed if feature.family in DISTINCT}
     groups = sorted({*grouped.values(), *distinct})
-    met = {by: world.keep(kept, counts(world, timeline, entity, by)) for by in groups}
+    met = {by: kept.enter_context(counts(world, timeline, entity, by).cache()) for by in groups}
     found = []
     if summed:
         new = {by: first_meetings(met[by], entity) for by in sorted(distinct)}
@@ -150,26 +131,11 @@ def _measured(
     return found
 
 
-def _is_own(feature: Feature) -> bool:
-    """True where the entity's row says the value, whatever happened."""
-    return feature.measure in (ATTRIBUTE, ATTRIBUTE_AGE) or feature.family == "decade" or feature.family in _TITLES
-
-
-def _available(rows: ir.Table, feature: Feature) -> bool:
-    """Whether the lake's table, which may be older than the profile, has the column."""
-    return (feature.of or (YEAR if feature.family == "decade" else TITLE)) in rows.columns
-
-
-def _own(rows: ir.Table, feature: Feature) -> ir.Value:
-    if feature.measure == ATTRIBUTE_AGE:
-        end = (rows["night"].cast("int64") + 1) * SECONDS_A_DAY
-        age = (end - rows[feature.of].epoch_seconds()).cast("float64") / SECONDS_A_DAY
-        return (age >= 0).ifelse(age, ibis.null("float64"))
-    if feature.measure == ATTRIBUTE:
-        return rows[feature.of] if feature.kind == "categories" else single(rows, str(feature.of))
-    if feature.family == "decade":
-        return (rows[YEAR] // 10 * 10).cast("int32").cast("string") + "s"
-    return _TITLES[feature.family](rows[TITLE])
+def _available(world: World, entity: Entity, feature: Feature) -> bool:
+    """Whether the lake's tables, which may be older than the profile, have the columns; else all is missing."""
+    if feature.measure in (ATTRIBUTE, ATTRIBUTE_AGE):
+        return feature.of in world.entities(entity).columns
+    return set(columns_behind(feature)) <= set(world.items.columns)
 
 
 def _joined(rows: ir.Table, more: ir.Table, keys: list[str]) -> ir.Table:
@@ -187,9 +153,10 @@ def _typed(rows: ir.Table, feature: Feature) -> ir.Value:
 
 def _write(lake: Lake, table: FeatureTable, nights: Sequence[date], rows: ir.Table, known: date) -> None:
     for night in nights:
-        one = rows.filter(rows["night"] == day_number(night)).drop("night").order_by(table.keys)
-        facts = {VERSIONS: table.versions, "known": known.isoformat()}
-        lake.write(table.name, night, _stamped(one.to_pyarrow(), len(table.keys), night), facts)
+        one = rows.filter(rows["night"] == day_number(night)).drop("night").to_pyarrow()
+        # sorted here: to Spark an order is two more jobs a night
+        one = one.sort_by([(key, "ascending") for key in table.keys])
+        lake.write(table.name, night, _stamped(one, len(table.keys), night), facts_of(table, known))
 
 
 def _stamped(rows: pa.Table, place: int, night: date) -> pa.Table:

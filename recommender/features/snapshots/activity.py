@@ -8,7 +8,7 @@ import ibis.expr.types as ir
 from recommender.columns import DURATION
 from recommender.features.definitions import Feature
 from recommender.features.measures import DAYPARTS
-from recommender.features.snapshots.timeline import Timeline
+from recommender.features.snapshots.timeline import Timeline, weekday
 from recommender.features.snapshots.world import World
 
 HOURS_A_DAYPART = 24 // len(DAYPARTS)
@@ -30,14 +30,14 @@ def activity(world: World, timeline: Timeline, number: str, features: Sequence[F
     if columns:
         events = events.inner_join(world.items.select("item", **columns), "item")
     sums: dict[str, ir.Value] = {"events": events.count(), "first": events["day"].min(), "last": events["day"].max()}
-    weekday = (events["day"] + 3) % 7  # day 0 was a Thursday
     for feature in features:
         match feature.family:
             case "active_days":
                 sums["active_days"] = events["day"].nunique()
             case "hours":
-                sums["seconds"] = events[DURATION].sum()
-                sums["timed"] = events[DURATION].count()
+                known = events[DURATION] >= 0  # nothing lasts less than no time
+                sums["seconds"] = events[DURATION].sum(where=known)
+                sums["timed"] = events[DURATION].count(where=known)
             case "taste":
                 value = events[str(feature.of)]
                 if world.weighted:
@@ -48,7 +48,7 @@ def activity(world: World, timeline: Timeline, number: str, features: Sequence[F
                     sums[f"value_{feature.of}"] = value.sum()
                     sums[f"weight_{feature.of}"] = value.count()
             case "weekend_share":
-                sums["weekend"] = (weekday >= 5).cast("int64").sum()
+                sums["weekend"] = (weekday(events["day"]) >= 5).cast("int64").sum()
             case share if share.removesuffix("_share") in DAYPARTS:
                 part = share.removesuffix("_share")
                 quarter = events["hour"] // HOURS_A_DAYPART

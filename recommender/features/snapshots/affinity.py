@@ -22,7 +22,8 @@ def category_affinity(world: World, timeline: Timeline, segment: str, features: 
     distribution). Every segment with every category that has an event in the window; an item with several
     categories counts for each.
     """
-    users = world.users.select("user", segment=world.users[segment])
+    known = segment in world.users.columns  # the lake's users may be older than the profile
+    users = world.users.select("user", segment=world.users[segment] if known else ibis.null("string"))
     events = world.events.inner_join(timeline.calendar(), "day").inner_join(
         users.filter(users["segment"].notnull()), "user"
     )

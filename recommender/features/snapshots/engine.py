@@ -33,10 +33,10 @@ class _DuckDB(DuckDBBackend):  # type: ignore[misc]
 
 
 @contextmanager
-def feature_engine(engine: Engine, folder: Path | None = None) -> Iterator[ibis.BaseBackend]:
+def feature_engine(engine: Engine) -> Iterator[ibis.BaseBackend]:
     """A connection in UTC; its temporary tables are gone afterwards.
 
-    DuckDB spills what doesn't fit into its memory to a folder in `folder` (the system's temporary folder when absent).
+    DuckDB spills what doesn't fit into its memory to a temporary folder.
     A Spark application that runs in this process is used and left running, else one is started and stopped.
 
     Raises
@@ -47,7 +47,7 @@ def feature_engine(engine: Engine, folder: Path | None = None) -> Iterator[ibis.
         Spark doesn't start.
     """
     if engine.kind == "duckdb":
-        with working_database(engine, folder) as database, _releasing(_DuckDB.from_connection(database)) as duckdb:
+        with working_database(engine) as database, _releasing(_DuckDB.from_connection(database)) as duckdb:
             yield duckdb
     else:
         with spark_session(engine) as session, _releasing(spark_backend(session)) as spark:

@@ -11,7 +11,7 @@ import ibis.expr.types as ir
 
 from recommender.columns import CATEGORY, CREATOR
 from recommender.features.definitions import Feature
-from recommender.features.snapshots.timeline import Timeline
+from recommender.features.snapshots.timeline import Timeline, weekday
 from recommender.features.snapshots.world import World
 
 _GROUPED = {
@@ -38,11 +38,11 @@ def counts(world: World, timeline: Timeline, number: str, by: str) -> ir.Table:
         case "hour" | "user":
             events = events.mutate(value=events[by])
         case "weekday":
-            events = events.mutate(value=(events["day"] + 3) % 7 + 1)  # day 0 was a Thursday, Monday is 1
+            events = events.mutate(value=weekday(events["day"]) + 1)
         case _:
             numbers = value_numbers(world, by)
-            carried = world.values(by).inner_join(numbers, "value").select("item", number_of="code")
-            events = events.inner_join(carried, "item").rename(value="number_of")
+            carried = world.values(by).inner_join(numbers, "value").select("item", value="code")
+            events = events.inner_join(carried, "item")
     grouped = events.group_by(number, "value", "bucket").agg(events=events.count())
     return grouped.mutate(value=grouped["value"].cast("int32"))
 

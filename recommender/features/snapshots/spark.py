@@ -89,6 +89,8 @@ def spark_conf(engine: Engine) -> dict[str, str]:
     }
     if engine.spark_master is None:
         conf |= {"spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1"}
+        # Spark's 200 are meant for a cluster; here they are most of the time that a snapshot takes
+        conf["spark.sql.shuffle.partitions"] = str(4 * (engine.threads or os.cpu_count() or 1))
     own = {name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in engine.spark.items()}
     return conf | own
 

@@ -65,6 +65,11 @@ def day_number(day: date) -> int:
     return (day - _EPOCH).days
 
 
+def weekday(day: ir.Value) -> ir.Value:
+    """Of days since the epoch: 0 for Monday to 6 for Sunday."""
+    return (day + 3) % 7  # day 0 was a Thursday
+
+
 def chunks(nights: Sequence[date], size: int) -> Iterator[Sequence[date]]:
     """The nights in order, `size` at a time."""
     ordered = sorted(set(nights))

@@ -9,6 +9,8 @@ from recommender.features.snapshots.world import World
 PIECE = 3
 """Letters of a piece."""
 _HEX = "0123456789abcdef"
+_OWN_WAYS = {"İ": "i", "Σ": "σ"}
+"""Capitals that Java makes two letters of, or another at a word's end; here as DuckDB has it."""
 
 
 def title_length(title: ir.StringValue) -> ir.Value:
@@ -54,12 +56,16 @@ def title_embedding(world: World, width: int) -> ir.Table:
 
 
 def _squeezed(title: ir.StringValue) -> ir.StringValue:
-    return title.re_replace(r"\s+", " ").strip()
+    # written out: to Java a vertical tab is white space too
+    return title.re_replace(r"[ \t\n\x0B\f\r]+", " ").strip()
 
 
 def _padded(title: ir.StringValue) -> ir.StringValue:
     """Lower case, with a space at either end, so that first and last letters make pieces of their own."""
-    return ibis.literal(" ") + _squeezed(title).lower() + ibis.literal(" ")
+    text = _squeezed(title)
+    for capital, small in _OWN_WAYS.items():
+        text = text.replace(capital, small)
+    return ibis.literal(" ") + text.lower() + ibis.literal(" ")
 
 
 def _digit(digest: ir.StringValue, place: int) -> ir.Value:

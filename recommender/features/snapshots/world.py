@@ -4,8 +4,8 @@ Everything is an Ibis expression on the connection's engine. Users and items are
 which makes grouping cheap and the numbers the same on every engine.
 """
 
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import date
 
@@ -17,7 +17,6 @@ from recommender.data.dataset import SECONDS_A_DAY, night_end
 from recommender.features.measures import Entity
 from recommender.features.snapshots.engine import known_events_table, read_parquet
 from recommender.features.snapshots.timeline import day_number
-from recommender.storage.duckdb_sql import quoted
 from recommender.storage.lake import Lake
 
 
@@ -37,12 +36,6 @@ class World:
     """Whether any event weighs other than 1."""
     sizes: Mapping[Entity, int]
     """Users and items."""
-    connection: ibis.BaseBackend
-    """The engine that holds them."""
-
-    def keep(self, kept: ExitStack, table: ir.Table) -> ir.Table:
-        """Compute a table once; the engine holds it until `kept` is closed."""
-        return kept.enter_context(_held(self.connection, table))
 
     def entities(self, entity: Entity) -> ir.Table:
         return self.users if entity == "user" else self.items
@@ -60,7 +53,7 @@ class World:
         """`item` and `value`: the first category or creator of every item that has one."""
         if column not in self.items.columns:
             return self.items.select("item", value=ibis.null("string")).limit(0)
-        table = self.items.select("item", value=_first(self.items[column]))
+        table = self.items.select("item", value=first_of(self.items[column]))
         return table.filter(table["value"].notnull())
 
 
@@ -71,7 +64,7 @@ def read_world(connection: ibis.BaseBackend, kept: ExitStack, lake: Lake, last: 
     """
     users = _numbered(read_parquet(connection, [lake.latest("users", known)]), USER_ID, "user")
     items = _numbered(read_parquet(connection, [lake.latest("items", known)]), ITEM_ID, "item")
-    users, items = (kept.enter_context(_held(connection, table)) for table in (users, items))
+    users, items = (kept.enter_context(table.cache()) for table in (users, items))
     log = known_events_table(connection, lake, known)
     log = log.filter(log[TS] < ibis.literal(night_end(last).replace(tzinfo=None)))
     seconds = log[TS].epoch_seconds()
@@ -84,38 +77,20 @@ def read_world(connection: ibis.BaseBackend, kept: ExitStack, lake: Lake, last: 
         weight=log[WEIGHT].cast("float64"),
     )
     joined = log.inner_join(users.select(USER_ID, "user"), USER_ID).inner_join(items.select(ITEM_ID, "item"), ITEM_ID)
-    events = kept.enter_context(_held(connection, joined.select("user", "item", "day", "hour", "weight")))
+    events = kept.enter_context(joined.select("user", "item", "day", "hour", "weight").cache())
     weighted = (events["weight"] != 1).any().fill_null(False)
     counts = events.aggregate(first=events["day"].min(), weighted=weighted).cross_join(
         users.aggregate(users=users.count()), items.aggregate(items=items.count())
     )
     [row] = counts.to_pyarrow().to_pylist()
     first_day = day_number(last) if row["first"] is None else int(row["first"])
-    return World(
-        users, items, events, first_day, row["weighted"], {"user": row["users"], "item": row["items"]}, connection
-    )
+    return World(users, items, events, first_day, row["weighted"], {"user": row["users"], "item": row["items"]})
 
 
-def single(table: ir.Table, column: str) -> ir.Value:
+def first_of(column: ir.Value) -> ir.Value:
     """A column's value, of a multi-valued one the first."""
-    return _first(table[column])
-
-
-def _first(column: ir.Value) -> ir.Value:
     return column[0] if column.type().is_array() else column
 
 
 def _numbered(table: ir.Table, key: str, number: str) -> ir.Table:
     return table.mutate(**{number: ibis.row_number().over(order_by=key).cast("int32")})
-
-
-@contextmanager
-def _held(connection: ibis.BaseBackend, table: ir.Table) -> Iterator[ir.Table]:
-    if connection.name != "duckdb":
-        with table.cache() as cached:
-            yield cached
-        return
-    # Ibis's own cache can't be dropped again: it writes DROP TABLE without the name for this DuckDB
-    name = ibis.util.gen_name("kept")
-    yield connection.create_table(name, table, temp=True)
-    connection.raw_sql(f"drop table {quoted(name)}")
