@@ -22,8 +22,8 @@ up: $(READY) ## start Airflow's UI and PostgreSQL in the background
 down: $(READY) ## stop both
 	@$(BIN)/python -m recommender.local.down
 
-test: $(READY) $(SPARK) ## run the tests (ARGS= goes to pytest)
-	@$(BIN)/python -m pytest -m "not slow" $(ARGS)
+test: $(READY) $(SPARK) ## run the tests on up to four cores (ARGS= goes to pytest)
+	@$(BIN)/python -m pytest -m "not slow" -n logical --maxprocesses 4 --dist loadfile $(ARGS)
 
 test-slow: $(READY) $(SPARK) ## run the tests that take minutes
 	@$(BIN)/python -m pytest -m slow $(ARGS)

@@ -16,6 +16,11 @@ from recommender.errors import SourceError
 from tests.data.sources import KEPT, ROWS, column, events, profile, unparsable
 
 
+def packed(text: bytes) -> bytes:
+    """Gzip without the time of day: tests are named by the bytes, and alike in every process that runs them."""
+    return gzip.compress(text, mtime=0)
+
+
 def zstd(text: bytes) -> bytes:
     return pa.compress(text, codec="zstd", asbytes=True)
 
@@ -31,10 +36,10 @@ def zstd(text: bytes) -> bytes:
         ("e.csv", ROWS.encode("utf-16"), {"encoding": "utf-16"}),
         ("e.csv", b"\xfe\xff" + ROWS.encode("utf-16-be"), {"encoding": "utf-16"}),
         ("e.csv", ROWS.rstrip("\n").encode(), {}),
-        ("e.csv.gz", gzip.compress(ROWS.encode()), {}),
-        ("e.csv.gz", gzip.compress(ROWS[:20].encode()) + gzip.compress(ROWS[20:].encode()), {}),
+        ("e.csv.gz", packed(ROWS.encode()), {}),
+        ("e.csv.gz", packed(ROWS[:20].encode()) + packed(ROWS[20:].encode()), {}),
         ("e.csv.zst", zstd(ROWS.encode()), {}),
-        ("e.dat.gz", gzip.compress(ROWS.replace(",", "\t").encode()), {"format": "csv", "delimiter": "\t"}),
+        ("e.dat.gz", packed(ROWS.replace(",", "\t").encode()), {"format": "csv", "delimiter": "\t"}),
         ("e.tsv", ROWS.replace(",", "\t").encode(), {}),
         ("e.csv", ROWS.replace(",", "::").encode(), {"delimiter": "::"}),
         ("e.csv", ROWS.replace(",", "<||>").encode(), {"delimiter": "<||>"}),
@@ -47,7 +52,7 @@ def zstd(text: bytes) -> bytes:
         ),
         (
             "e.ndjson.gz",
-            gzip.compress(
+            packed(
                 b'{"who":"ann","what":"lamp","when":"2020-01-01T10:00:00Z"}\n\n{"who":"bob","what":"desk","when":"2020-01-02"}'
             ),
             {},
@@ -109,7 +114,7 @@ def test_a_folder_is_all_its_files_and_key_value_folders_are_columns(connection,
     for country, line in (("UK", "ann,lamp,2020-01-01T10:00:00Z"), ("1", "bob,desk,2020-01-02")):
         folder = tmp_path / "in" / f"land={country}"
         folder.mkdir(parents=True)
-        (folder / "part.csv.gz").write_bytes(gzip.compress(f"who,what,when\n{line}\n".encode()))
+        (folder / "part.csv.gz").write_bytes(packed(f"who,what,when\n{line}\n".encode()))
         (folder / "_SUCCESS").touch()
         (folder / ".part.csv.gz.crc").write_text("crc")
     (tmp_path / "in" / "readme.txt").write_text("not data")
@@ -205,7 +210,7 @@ def test_bad_json_lines_of_several_files_say_which(connection, tmp_path: Path) -
 @pytest.mark.parametrize("path", ["memory://shop/e.csv.gz", "memory://shop/*.gz", "memory://shop", "memory://shop/**"])
 def test_any_place_that_fsspec_reads(connection, tmp_path: Path, path: str) -> None:
     memory = fsspec.filesystem("memory")
-    memory.pipe("/shop/e.csv.gz", gzip.compress(ROWS.encode()))
+    memory.pipe("/shop/e.csv.gz", packed(ROWS.encode()))
     try:
         assert events(connection, tmp_path, path) == KEPT
         with pytest.raises(SourceError, match=r"no file matches memory://shop/no\.csv"):
