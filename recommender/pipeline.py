@@ -94,8 +94,10 @@ def features(settings: Settings, ds: date, progress: Progress = quiet) -> StageR
         apply(store, profile, settings.lake, progress)
         online = "materialized" if materialize(store, ds) else "stays at a newer night"
         built = {name: len(nights) for name, nights in todo.items()}
+        nights = max(built.values())
         counts = f"{rows[table_of('user')]:,} users and {rows[table_of('item')]:,} items"
-        summary = f"{counts}, {max(built.values())} snapshots built, online store {online}"
+        history = f"{nights} nights of snapshots" if nights > 1 else "one night's snapshots"
+        summary = f"{counts}, {history} built, online store {online}"
         return StageResult("features", ds, summary, {"rows": rows, "snapshots": built})
 
     return _recorded(settings, "features", ds, work)

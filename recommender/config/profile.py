@@ -1,11 +1,12 @@
 """What a profile may say: one pydantic model a section, every unknown key refused."""
 
 import difflib
+import re
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from recommender.columns import AGE, AGE_BAND, CATEGORY, CREATOR, ITEM_ID, TITLE, TS, USER_ID
 from recommender.config.features import Features
@@ -92,10 +93,26 @@ class Engine(Section):
     """Past this DuckDB spills to disk; also the memory of Spark's driver, which in local mode is all of Spark."""
     threads: Annotated[int, Field(gt=0)] | None = None
     """All cores when null."""
-    spark_master: Annotated[str, Field(pattern=r"^(local(\[.+\])?|yarn|(spark|k8s)://.+)$")] | None = None
+    spark_master: str | None = None
     """`spark://host:7077`, `yarn`, `k8s://https://host:6443`; null: Spark's local mode, with `threads`."""
-    spark: dict[Annotated[str, Field(pattern=r"^spark\.")], str | bool | int | float] = Field(default_factory=dict)
+    spark: dict[str, str | bool | int | float] = Field(default_factory=dict)
     """Any setting of Spark, such as `spark.executor.memory: 8g`; it goes before what is said above."""
+
+    @field_validator("spark_master")
+    @classmethod
+    def _is_a_master(cls, master: str | None) -> str | None:
+        if master is not None and not re.fullmatch(r"local(\[.+\])?|yarn|(spark|k8s)://.+", master):
+            raise ValueError(
+                f"{master!r} is no master of Spark's: write spark://host:7077, yarn or k8s://https://host:6443"
+            )
+        return master
+
+    @field_validator("spark")
+    @classmethod
+    def _are_settings(cls, settings: dict[str, str | bool | int | float]) -> dict[str, str | bool | int | float]:
+        if wrong := [name for name in settings if not name.startswith("spark.")]:
+            raise ValueError(f"{wrong[0]!r} is no setting of Spark's: their names begin with spark.")
+        return settings
 
 
 class TwoTower(Section):

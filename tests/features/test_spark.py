@@ -346,8 +346,8 @@ def test_the_features_stage_runs_on_spark(
 @pytest.mark.parametrize(
     ("engine", "said"),
     [
-        ({"spark_master": "localhost:7077"}, "spark_master"),
-        ({"spark": {"executor.memory": "8g"}}, "executor.memory"),
+        ({"spark_master": "localhost:7077"}, "no master of Spark.s: write spark://host:7077"),
+        ({"spark": {"executor.memory": "8g"}}, "begin with spark\\."),
         ({"kind": "sparc"}, "kind"),
     ],
 )
