@@ -17,7 +17,7 @@ from feast.protos.feast.types.Value_pb2 import FloatList, Value
 
 from recommender.errors import ConfigError, DatabaseError, NotReadyError
 from recommender.features.online.erasure import erase_online
-from recommender.features.online.store import WideOnlineStore
+from recommender.features.online.store import WideOnlineStore, WideOnlineStoreConfig
 from tests.features.online import FIELDS, NIGHT, key, make_config, make_store, make_view, update, users
 
 ODD_IDS = ["o'neil\"; drop table feast.x; --", "ünï-ço∂é 🎧", " ", "%s", "back\\slash", "{a,b}", "NULL"]
@@ -226,6 +226,11 @@ def test_a_key_among_the_features_is_kept_once(config: RepoConfig) -> None:
     values = {"user_id": Value(string_val="u"), "plays": Value(float_val=4)}
     store.online_write_batch(config, view, [(*users("u"), values, NIGHT, None)], None)
     assert store.online_read(config, view, users("u"))[0][1] == {"country": Value(), "plays": Value(float_val=4)}
+
+
+def test_a_variable_that_is_not_set_is_named() -> None:
+    with pytest.raises(ValueError, match=r'export RECOMMENDER_DATABASE_URL="\$\(recommender db-url\)"'):
+        WideOnlineStoreConfig(url="${RECOMMENDER_DATABASE_URL}")
 
 
 def test_many_read_at_once(config: RepoConfig) -> None:

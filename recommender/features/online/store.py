@@ -34,6 +34,8 @@ class WideOnlineStoreConfig(FeastConfigBaseModel):
     @field_validator("url")
     @classmethod
     def _libpq(cls, url: str) -> str:
+        if "://" not in url:  # Feast leaves a variable that isn't set as it is written
+            raise ValueError(f'{url} is no URL: export RECOMMENDER_DATABASE_URL="$(recommender db-url)"')
         return "postgresql://" + url.partition("://")[2]
 
 
