@@ -99,6 +99,23 @@ def test_columns_of_the_source_under_other_names(url: str, tmp_path: Path) -> No
     assert found == {"user_id": ["a"], "plays": [3], "feeling": ["calm"]}
 
 
+def test_who_may_read_the_old_table_may_read_the_new_one(url: str, tmp_path: Path) -> None:
+    table, _, _ = online(url, tmp_path, "granted")
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute('create role "an app"')
+        connection.execute(
+            f'grant select on feast.{table.name} to public; grant insert on feast.{table.name} to "an app"'
+        )
+        for _ in range(2):
+            replace_rows(url, table, batches(table, ["a"], 1))
+        found = connection.execute(
+            """select grantee, privilege_type from information_schema.role_table_grants
+               where table_name = %s and grantee in ('PUBLIC', 'an app') order by 1""",
+            [table.name],
+        ).fetchall()
+    assert found == [("PUBLIC", "SELECT"), ("an app", "INSERT")]
+
+
 def test_memory_is_bounded_by_the_chunk(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source, chunks = tmp_path / "rows.parquet", []
     ids = [f"u{number}" for number in range(250)]

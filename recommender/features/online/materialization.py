@@ -184,6 +184,7 @@ def _swap(connection: psycopg.Connection, table: OnlineTable) -> None:
         try:
             with connection.transaction():
                 connection.execute(sql.SQL("set local lock_timeout = {}").format(_LOCK_TIMEOUT_MS))
+                _copy_grants(connection, table)
                 connection.execute(table.drop())
                 for kind, old, new in (("table", fresh.name, table.name), ("index", fresh.key_name, table.key_name)):
                     connection.execute(
@@ -196,6 +197,25 @@ def _swap(connection: psycopg.Connection, table: OnlineTable) -> None:
             time.sleep(_PAUSE_SECONDS)
     connection.execute(fresh.drop())
     raise DatabaseError(f"online table {table.name} is held by another session's transaction: end it and run again")
+
+
+def _copy_grants(connection: psycopg.Connection, table: OnlineTable) -> None:
+    """Let who may read the old table read the new one."""
+    granted = connection.execute(
+        """select privilege_type, rolname, is_grantable
+           from pg_class cross join aclexplode(relacl) left join pg_roles on pg_roles.oid = grantee
+           where pg_class.oid = to_regclass(%s) and grantee <> relowner""",
+        [table.identifier.as_string(None)],
+    ).fetchall()
+    for privilege, role, is_grantable in granted:  # without a role: to public
+        connection.execute(
+            sql.SQL("grant {} on {} to {}{}").format(
+                sql.SQL(privilege),
+                table.fresh.identifier,
+                sql.Identifier(role) if role else sql.SQL("public"),
+                sql.SQL(" with grant option" if is_grantable else ""),
+            )
+        )
 
 
 def _batches(job: RetrievalJob, rows: int) -> Iterator[pa.RecordBatch]:

@@ -42,8 +42,8 @@ class WideOnlineStoreConfig(FeastConfigBaseModel):
 class WideOnlineStore(OnlineStore):
     """Tables in the schema `feast`, named project_view; a store holds one connection for its reads.
 
-    `SwapComputeEngine` fills a table by replacing it, so grants on it are best made as default privileges of the
-    schema. `online_write_batch` adds to what is there until the next materialization.
+    `SwapComputeEngine` fills a table by replacing it, grants and all. `online_write_batch` adds to what is there until
+    the next materialization.
     """
 
     def __init__(self) -> None:
