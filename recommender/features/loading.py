@@ -226,7 +226,7 @@ def _snapshot(lake: Lake, table: FeatureTable, ds: date) -> pd.DataFrame:
     if changed:
         raise NotReadyError(
             f"the {table.name} snapshot of {ds} was made by other definitions of {', '.join(changed)}: "
-            "the profile changed; run `recommender run features` again"
+            "the profile changed; run `recommender run features` again, after `run ingest` where a column is new"
         )
     return lake.read(table.name, ds)
 

@@ -8,7 +8,7 @@ from recommender.features.provenance import built_versions, outdated
 from recommender.features.snapshots import build_snapshots
 from recommender.storage.lake import Lake
 from tests.features.by_hand import Event
-from tests.features.furniture import D1, D2, D8, land, make_profile, snapshot
+from tests.features.furniture import D1, D2, D8, ITEMS, land, make_profile, snapshot
 
 
 def test_a_changed_definition_makes_its_snapshots_outdated(tmp_path: Path) -> None:
@@ -43,3 +43,22 @@ def test_a_night_that_runs_again_does_not_learn_what_landed_after_it(tmp_path: P
     build_snapshots(lake, profile, {table.name: [D1]}, known=D2)
     assert snapshot(lake, table.name, D1, "user_id")["ann"]["events_total"] == 1
     assert outdated(lake, table, [D1], known=D8) == [], "what is known later makes no snapshot wrong"
+
+
+def test_what_the_lake_had_no_column_for_is_built_once_it_has(tmp_path: Path) -> None:
+    lake, profile = Lake(tmp_path), make_profile()
+    events = [Event("ann", "desk", datetime(2020, 1, 1))]
+    older = {
+        item: {k: v for k, v in columns.items() if k not in ("energy", "category")} for item, columns in ITEMS.items()
+    }
+    land(lake, events, D2, older)
+    tables = feature_tables(profile)
+    todo = {name: [D1, D2] for name in tables}
+    build_snapshots(lake, profile, todo, known=D2)
+    without = {name for name, table in tables.items() if built_versions(lake, name, D1) != table.versions}
+    assert "user_features" in without and {name for name in tables if name.endswith("affinity")} <= without
+    land(lake, events, D2)
+    for name, table in tables.items():
+        assert outdated(lake, table, [D1, D2], known=D2) == [D1, D2] * (name in without)
+    build_snapshots(lake, profile, todo, known=D2)
+    assert not any(outdated(lake, table, [D1, D2], known=D2) for table in tables.values())

@@ -6,6 +6,7 @@ engine that Ibis compiles window functions for; `engine.py` says on which.
 
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import date
 
 import ibis
@@ -64,7 +65,7 @@ def build_snapshots(
                 progress(f"{name} of {_nights(part)}")
                 with ExitStack() as part_kept:
                     rows = _snapshots(world, part_kept, tables[name], part)
-                    _write(lake, tables[name], part, rows, known)
+                    _write(lake, tables[name], part, rows, facts_of(_computed(world, tables[name]), known))
 
 
 def _snapshots(world: World, kept: ExitStack, table: FeatureTable, nights: Sequence[date]) -> ir.Table:
@@ -73,13 +74,11 @@ def _snapshots(world: World, kept: ExitStack, table: FeatureTable, nights: Seque
     numbers = tuple(sorted(day_number(night) for night in nights))
     # a year of nights without events before the first is as good as any number of them
     timeline = Timeline(numbers, tuple(sorted(windows)), min(world.first_day, numbers[0]))
-    for entity, key in KEYS.items():
-        if table.keys == (key,):
-            features = [feature for feature in table.features if _available(world, entity, feature)]
-            rows = _entity_rows(world, kept, timeline, entity, features)
-            break
-    else:
+    entity = _entity_of(table)
+    if entity is None:
         rows = category_affinity(world, timeline, table.keys[0], table.features)
+    else:
+        rows = _entity_rows(world, kept, timeline, entity, _computed(world, table).features)
     columns = {feature.name: _typed(rows, feature) for feature in table.features}
     return kept.enter_context(rows.select(*table.keys, "night", **columns).cache())
 
@@ -131,8 +130,22 @@ def _measured(
     return found
 
 
+def _entity_of(table: FeatureTable) -> Entity | None:
+    return next((entity for entity, key in KEYS.items() if table.keys == (key,)), None)
+
+
+def _computed(world: World, table: FeatureTable) -> FeatureTable:
+    """The table's features whose columns the lake has; all of another is missing, as its tables may be older than
+    the profile. A snapshot claims no version of those, so that it is built again once the columns are there.
+    """
+    entity = _entity_of(table)
+    if entity is None:
+        complete = table.keys[0] in world.users.columns and table.keys[1] in world.items.columns
+        return table if complete else replace(table, features=())
+    return replace(table, features=tuple(feature for feature in table.features if _available(world, entity, feature)))
+
+
 def _available(world: World, entity: Entity, feature: Feature) -> bool:
-    """Whether the lake's tables, which may be older than the profile, have the columns; else all is missing."""
     if feature.measure in (ATTRIBUTE, ATTRIBUTE_AGE):
         return feature.of in world.entities(entity).columns
     return set(columns_behind(feature)) <= set(world.items.columns)
@@ -151,12 +164,12 @@ def _typed(rows: ir.Table, feature: Feature) -> ir.Value:
     return value.fill_null(0) if grouping(feature) and feature.kind == "numeric" and feature.high is None else value
 
 
-def _write(lake: Lake, table: FeatureTable, nights: Sequence[date], rows: ir.Table, known: date) -> None:
+def _write(lake: Lake, table: FeatureTable, nights: Sequence[date], rows: ir.Table, facts: dict[str, object]) -> None:
     for night in nights:
         one = rows.filter(rows["night"] == day_number(night)).drop("night").to_pyarrow()
         # sorted here: to Spark an order is two more jobs a night
         one = one.sort_by([(key, "ascending") for key in table.keys])
-        lake.write(table.name, night, _stamped(one, len(table.keys), night), facts_of(table, known))
+        lake.write(table.name, night, _stamped(one, len(table.keys), night), facts)
 
 
 def _stamped(rows: pa.Table, place: int, night: date) -> pa.Table:
