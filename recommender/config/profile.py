@@ -10,9 +10,12 @@ from pydantic import Field, field_validator, model_validator
 
 from recommender.columns import AGE, AGE_BAND, CATEGORY, CREATOR, ITEM_ID, TITLE, TS, USER_ID
 from recommender.config.features import Features
+from recommender.config.models import ModelConfig
 from recommender.config.preprocessing import Preprocessing
 from recommender.config.section import Section
 from recommender.config.source import EventSource, Source
+from recommender.config.training import Training
+from recommender.config.two_tower import TwoTower
 
 
 class Words(Section):
@@ -115,52 +118,6 @@ class Engine(Section):
         return settings
 
 
-class TwoTower(Section):
-    """The hybrid two-tower model and its training; defaults hold on several data sets."""
-
-    dimension: Annotated[int, Field(ge=4)] = 256
-    """Width of both towers' normalised output; one column more holds an item's bias."""
-    history_length: Annotated[int, Field(ge=1)] = 100
-    """Most recent items pooled into a user's vector."""
-    history_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.4
-    """Share of a training example's history that is left out at random."""
-    stretch_days: Annotated[int, Field(ge=1)] = 30
-    """Longest stretch of a user's events of which one training example hides a part and predicts it."""
-    stretch_events: Annotated[int, Field(ge=1)] = 16
-    """Most events of such a stretch."""
-    hide: Literal["latest", "random"] = "latest"
-    """Which part: the latest events, predicted from the past alone, or random ones, predicted from the rest too."""
-    temperature: Annotated[float, Field(gt=0)] = 0.07
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
-    id_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.2
-    """Share of training rows whose own id is hidden, so that cold users and items are trained for."""
-    batch_size: Annotated[int, Field(ge=2)] = 2048
-    learning_rate: Annotated[float, Field(gt=0)] = 3e-3
-    weight_decay: Annotated[float, Field(ge=0)] = 1e-2
-    averaging: Annotated[float, Field(ge=0, lt=1)] = 0.998
-    """Share of the running average of the weights that each step keeps; the average is what is kept in the end."""
-    max_epochs: Annotated[int, Field(ge=1)] = 20
-    patience: Annotated[int, Field(ge=1)] = 3
-    """Epochs without a better validation recall before training stops."""
-
-
-class Training(Section):
-    """What a model is trained on, and how."""
-
-    window_days: Annotated[int, Field(gt=0)] = 730
-    """Events older than this serve as history only, not as training rows."""
-    validation_days: Annotated[int, Field(gt=0)] = 14
-    """Last days before the holdout; early stopping looks at them."""
-    refit: bool = True
-    """Fit a promoted model once more on everything up to `ds` before it is published."""
-    seed: int = 17
-    """The same seed, data and number of threads give the same model."""
-    threads: Annotated[int, Field(gt=0)] | None = 1
-    """CPU threads; PyTorch's own choice when null. One gives the same weights whatever the number of cores, and is
-    many times faster than two that wait for each other on busy cores."""
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-
-
 class Evaluation(Section):
     """What a candidate is judged on."""
 
@@ -222,7 +179,10 @@ class Profile(Section):
     engine: Engine = Engine()
     features: Features = Features()
     preprocessing: Preprocessing = Preprocessing()
-    model: TwoTower = TwoTower()
+    model: ModelConfig = TwoTower()
+    """What is trained every night; its `kind` says which of the sections below it is."""
+    rivals: tuple[ModelConfig, ...] = ()
+    """Trained beside it; the one that does best on the validation days becomes the night's candidate."""
     training: Training = Training()
     evaluation: Evaluation = Evaluation()
     gate: Gate = Gate()

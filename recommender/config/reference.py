@@ -4,7 +4,7 @@ python -m recommender.config.reference > docs/profile.md
 """
 
 import sys
-from typing import Any
+from typing import Any, get_args
 
 from pydantic.fields import FieldInfo
 
@@ -24,7 +24,8 @@ def reference() -> str:
     _collect(Profile, "", (), keys)
     parts = [_INTRODUCTION, *_table(Profile, "the profile itself")]
     for section, names in keys.items():
-        parts += _table(section, ", ".join(f"`{name}`" for name in names))
+        kind = f" with `kind: {section.model_fields['kind'].default}`" if "kind" in section.model_fields else ""
+        parts += _table(section, ", ".join(f"`{name}`" for name in names) + kind)
     return "\n".join(parts).rstrip() + "\n"
 
 
@@ -33,8 +34,9 @@ def _collect(
 ) -> None:
     """Every section below, with the keys that hold it, such as `preprocessing.k_core`."""
     for key, field in section.model_fields.items():
-        inner = _inner(field)
-        if inner is not None and inner not in above:  # side tables have side tables
+        for inner in _inner(field.annotation):
+            if inner in above:  # side tables have side tables
+                continue
             keys.setdefault(inner, []).append(f"{path}{key}")
             _collect(inner, f"{path}{key}.", (*above, inner), keys)
 
@@ -53,10 +55,12 @@ def _table(section: type[Section], name: str) -> list[str]:
     return [*lines, ""]
 
 
-def _inner(field: FieldInfo) -> type[Section] | None:
-    """The section a key holds, directly, optionally, or as the values of a mapping."""
-    candidates: list[Any] = [field.annotation, *getattr(field.annotation, "__args__", ())]
-    return next((kind for kind in candidates if isinstance(kind, type) and issubclass(kind, Section)), None)
+def _inner(annotation: Any) -> list[type[Section]]:
+    """The sections a key may hold: directly, optionally, one of several kinds, or as the values of a mapping."""
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        return [annotation]
+    found = [inner for part in get_args(annotation) for inner in _inner(part)]
+    return list(dict.fromkeys(found))
 
 
 def _default(field: FieldInfo) -> str:
@@ -71,8 +75,8 @@ def _default(field: FieldInfo) -> str:
 
 
 def _about(field: FieldInfo) -> str:
-    inner = _inner(field)
-    return "" if inner is None else (inner.__doc__ or "").partition("\n")[0]
+    inner = _inner(field.annotation)
+    return (inner[0].__doc__ or "").partition("\n")[0] if len(inner) == 1 else ""
 
 
 def _one_line(text: str) -> str:

@@ -5,6 +5,9 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
+KIND_TAG = "kind="
+"""How the places of errors begin where one of several kinds of section was meant; nobody wrote that key."""
+
 
 class Section(BaseModel):
     """Base of every section: immutable, and a misspelt key is an error."""
@@ -28,6 +31,11 @@ def first_problem(error: ValidationError, whole: str = "") -> str:
     `whole` stands for the key where the error is about all of it.
     """
     first = error.errors()[0]
-    where = ".".join(map(str, first["loc"])) or whole
+    where = ".".join(place(first["loc"])) or whole
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
     return f"{where + ': ' if where else ''}{first['msg'].removeprefix('Value error, ')}{more}"
+
+
+def place(loc: tuple[int | str, ...]) -> list[str]:
+    """The keys somebody wrote, of the place that pydantic gives an error."""
+    return [str(part) for part in loc if not str(part).startswith(KIND_TAG)]

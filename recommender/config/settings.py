@@ -15,7 +15,7 @@ import yaml
 from pydantic import ValidationError
 
 from recommender.config.profile import Profile
-from recommender.config.section import first_problem
+from recommender.config.section import first_problem, place
 from recommender.config.yaml12 import load_yaml, read_yaml
 from recommender.errors import ConfigError, SourceError
 
@@ -193,7 +193,7 @@ def _parse_profile(path: Path, overrides: dict[str, Any]) -> Profile:
         return Profile.model_validate(_merged(content, overrides))
     except ValidationError as error:
         first = error.errors()[0]["loc"]
-        variable = OVERRIDE_PREFIX + "__".join(str(part).upper() for part in first)
+        variable = OVERRIDE_PREFIX + "__".join(part.upper() for part in place(first))
         where = variable if variable in os.environ else path
         raise ConfigError(f"{where}: {first_problem(error, 'profile')}") from None
 

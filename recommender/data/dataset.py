@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +21,17 @@ SECONDS_A_DAY = 86_400
 def night_end(ds: date) -> datetime:
     """The instant a night's knowledge ends: midnight after `ds`, UTC."""
     return datetime(ds.year, ds.month, ds.day, tzinfo=UTC) + timedelta(days=1)
+
+
+class PairValues(Protocol):
+    """The pair features of one night's users and items."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The answers' columns."""
+
+    def matrix(self, users: npt.NDArray[np.integer], items: npt.NDArray[np.integer]) -> npt.NDArray[np.float32]:
+        """(n, features) of each pair `users[j], items[j]`; what is missing is NaN."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +59,8 @@ class Dataset:
     """By entity and feature: which definition the values were made by. Empty where nobody knows."""
     affinity_keys: Mapping[str, npt.NDArray[np.object_]] = field(default_factory=dict)
     """What affinities are looked up by: (users,) for each segment, (items,) the first `category`; None is missing."""
+    pairs: PairValues | None = None
+    """The declared pair features, as asked for at the end of `ds`; None where none is declared."""
 
     @property
     def until(self) -> int:
@@ -108,3 +122,16 @@ class Truth:
     """(n,) users with at least one relevant item, ascending."""
     relevant: sparse.csr_matrix
     """(n, items) 1 where the item is relevant; row `r` belongs to `users[r]`."""
+
+
+class Past(Protocol):
+    """The same users and items as they were known on earlier nights: what a model learns to rank from."""
+
+    def before(self, days: int) -> tuple[Dataset, TrainingRows, Truth]:
+        """The world `days` earlier, the rows to train on then, and what came in those days; in the same indices.
+
+        Raises
+        ------
+        NotReadyError
+            The lake holds nothing that old.
+        """

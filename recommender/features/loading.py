@@ -48,7 +48,7 @@ def load_dataset(lake: Lake, profile: Profile, ds: date, known: date) -> Dataset
     if order.size == 0:
         raise NotReadyError(f"the lake holds no events up to {ds}: ingest an earlier night, or choose a later ds")
     features, versions = _entity_features(lake, profile, ds, {"user": users, "item": items})
-    return Dataset(
+    dataset = Dataset(
         ds=ds,
         user_ids=users,
         item_ids=items,
@@ -61,6 +61,9 @@ def load_dataset(lake: Lake, profile: Profile, ds: date, known: date) -> Dataset
         feature_versions=versions,
         affinity_keys=affinity_keys(lake, profile, known, users, items),
     )
+    if not profile.features.pair:
+        return dataset
+    return replace(dataset, pairs=load_pair_features(lake, profile, dataset, night_end(ds)))
 
 
 def load_pair_features(lake: Lake, profile: Profile, dataset: Dataset, asked_at: datetime) -> PairFeatures:

@@ -148,6 +148,11 @@ class PairFeatures:
                 user, item = _columns(user_frame, feature, "user"), _columns(item_frame, feature, "item")
                 self._inputs[feature.name] = (user, item)
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The answers' columns."""
+        return tuple(feature.name for feature in self.features)
+
     def matrix(self, users: Indices, items: Indices) -> Floats:
         """(n, features) values of the pairs of user and item indices, both (n,); missing is NaN.
 

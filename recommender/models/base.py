@@ -1,26 +1,52 @@
 """The interface of every model. The gate, the benchmarks and publishing know only this.
 
-model = TwoTower(config)
+model = new_model(profile.model, profile)
 model.fit(dataset, rows, truth)          # learns; ready to score `dataset` afterwards
 model.save(folder)
 
-model = TwoTower.load(folder)
+model = MODELS["two_tower"].load(folder)
 model.attach(tonight)                    # same weights, tonight's histories, features and ids
 top = model.recommend(users, k=20)       # indices into tonight.item_ids
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
 
-from recommender.data.dataset import Dataset, TrainingRows, Truth
+from recommender.config.profile import Profile
+from recommender.data.dataset import Dataset, Past, TrainingRows, Truth
 from recommender.errors import NotReadyError
 from recommender.progress import Progress, quiet
-from recommender.retrieval.exact import TopK, top_k
+from recommender.retrieval.exact import TopK, most_similar, top_k, top_k_of_scores
 from recommender.training.report import FitReport
+
+SCORED_PAIRS = 1 << 24
+"""Scores of a block of users that a model without vectors holds at one time."""
+
+
+@dataclass(frozen=True)
+class Support:
+    """What a fit may lean on beside its data; each model takes what it can use."""
+
+    past: Past | None = None
+    """Earlier nights, for models that learn from what came after them."""
+    start: "Model | None" = None
+    """A fitted model of the same kind and configuration to go on from, with the ids of today."""
+    fitted: Mapping[str, "Model"] = field(default_factory=dict)
+    """Models already fitted on the same data set, by the JSON of their configuration."""
+    checkpoints: Path | None = None
+    """Folder in which an interrupted fit finds where it was."""
+    logs: Path | None = None
+    """Folder for TensorBoard."""
+
+
+ALONE = Support()
+"""Nothing to lean on."""
 
 
 class Model(ABC):
@@ -29,6 +55,8 @@ class Model(ABC):
     kind: ClassVar[str]
     personal: ClassVar[bool] = True
     """False where everybody gets the same list but for what they have seen: readers are told so."""
+    factorises: ClassVar[bool] = True
+    """True where a score is the dot product of a user's and an item's vector. Others define `scores`."""
 
     def __init__(self) -> None:
         self._dataset: Dataset | None = None
@@ -39,6 +67,11 @@ class Model(ABC):
             raise NotReadyError(f"{self.kind} has no data attached, call `fit` or `attach` first")
         return self._dataset
 
+    @classmethod
+    @abstractmethod
+    def build(cls, config: Any, profile: Profile) -> Self:
+        """The model that a section of the profile describes, before it is fitted."""
+
     @abstractmethod
     def fit(
         self,
@@ -48,6 +81,7 @@ class Model(ABC):
         *,
         epochs: int | None = None,
         progress: Progress = quiet,
+        support: Support = ALONE,
     ) -> FitReport:
         """Learn from `rows` and attach `dataset`.
 
@@ -59,21 +93,30 @@ class Model(ABC):
         """Score this data set from now on. Ids unknown to training get vectors from metadata alone."""
         self._dataset = dataset
 
-    @abstractmethod
     def user_vectors(self, users: npt.NDArray[np.int64] | None = None) -> npt.NDArray[np.float32]:
         """(users, d) of the given users, or of all; the score of a pair is the dot product."""
+        raise NotReadyError(f"{self.kind} has no vectors: its scores are not dot products")
 
-    @abstractmethod
     def item_vectors(self) -> npt.NDArray[np.float32]:
         """(items, d) of every item of the attached data set."""
+        raise NotReadyError(f"{self.kind} has no vectors: its scores are not dot products")
 
-    def similarity_vectors(self) -> npt.NDArray[np.float32]:
-        """(items, d') whose directions say how alike items are, where that is less than `item_vectors` says."""
-        return self.item_vectors()
+    def scores(self, users: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+        """(users, items) scores of all items, a new array; the caller bounds the number of users."""
+        scores: npt.NDArray[np.float32] = self.user_vectors(users) @ self.item_vectors().T
+        return scores
 
     def score(self, users: npt.NDArray[np.int64], items: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
         """(n,) score of each pair `users[j], items[j]`."""
-        scores: npt.NDArray[np.float32] = np.einsum("nd,nd->n", self.user_vectors(users), self.item_vectors()[items])
+        if self.factorises:
+            scores = np.einsum("nd,nd->n", self.user_vectors(users), self.item_vectors()[items])
+            return np.asarray(scores, np.float32)
+        scores = np.empty(len(users), np.float32)
+        distinct, place = np.unique(users, return_inverse=True)
+        block = self._block()
+        for start in range(0, len(distinct), block):
+            chosen = (place >= start) & (place < start + block)
+            scores[chosen] = self.scores(distinct[start : start + block])[place[chosen] - start, items[chosen]]
         return scores
 
     def recommend(
@@ -86,7 +129,25 @@ class Model(ABC):
     ) -> TopK:
         """The `k` best items of each user, best first; `allowed` (items,) limits the candidates."""
         seen = self.dataset.seen[users] if exclude_seen else None
-        return top_k(self.user_vectors(users), self.item_vectors(), k, seen=seen, allowed=allowed)
+        if self.factorises:
+            return top_k(self.user_vectors(users), self.item_vectors(), k, seen=seen, allowed=allowed)
+        block = self._block()
+        parts = [
+            top_k_of_scores(
+                self.scores(users[start : start + block]),
+                k,
+                seen=None if seen is None else seen[start : start + block],
+                allowed=allowed,
+            )
+            for start in range(0, len(users), block)
+        ]
+        if not parts:
+            return TopK(np.zeros((0, k), np.int32), np.zeros((0, k), np.float32))
+        return TopK(np.concatenate([part.items for part in parts]), np.concatenate([part.scores for part in parts]))
+
+    def similar_items(self, k: int) -> TopK:
+        """The `k` items most like each item of the attached data set, itself left out."""
+        return most_similar(self.item_vectors(), k)
 
     @abstractmethod
     def save(self, folder: Path) -> None:
@@ -100,3 +161,6 @@ class Model(ABC):
     def export_onnx(self, folder: Path) -> dict[str, Any]:
         """Write ONNX files where the model has them; returns `{"onnx_max_abs_diff": …}` or nothing."""
         return {}
+
+    def _block(self) -> int:
+        return max(1, SCORED_PAIRS // max(1, len(self.dataset.item_ids)))

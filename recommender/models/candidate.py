@@ -12,10 +12,9 @@ from recommender.config.settings import Settings
 from recommender.data.dataset import TrainingRows
 from recommender.data.split import Split
 from recommender.errors import ArtifactError
-from recommender.features.definitions import declared_features
 from recommender.features.loading import fingerprint, load_dataset, training_rows, truth_after
-from recommender.models.base import Model
-from recommender.models.two_tower import TwoTower
+from recommender.models.popularity import Popularity
+from recommender.models.registry import new_model
 from recommender.progress import Progress
 from recommender.storage import registry
 from recommender.storage.artifacts import checksum, verify, writing
@@ -57,7 +56,7 @@ def train_candidate(
     }
     data = fingerprint(dataset)
     identity = json.dumps([RECIPE, config, data, ds.isoformat()], sort_keys=True)
-    version = f"{TwoTower.kind}-{ds}-{hashlib.sha256(identity.encode()).hexdigest()[:8]}"
+    version = f"{profile.model.kind}-{ds}-{hashlib.sha256(identity.encode()).hexdigest()[:8]}"
     known = registry.find(connection, version)
     if known is not None and _is_whole(known):
         _register_service(store, settings, connection, version)
@@ -66,7 +65,7 @@ def train_candidate(
     progress(
         f"training on {len(rows.event):,} events up to {split.trained_to}, stopping on {len(truth.users):,} users after"
     )
-    model = _new_model(settings)
+    model = new_model(profile.model, profile)
     report = model.fit(dataset, rows, truth, progress=progress)
     folder = settings.artifacts / version
     metrics = {
@@ -92,7 +91,7 @@ def refit_champion(
     None when there is nothing to do: nobody was promoted tonight, or the profile asks for no refit.
     """
     champion = registry.champion(connection)
-    if not settings.profile.training.refit or champion is None or champion.ds != ds or champion.kind != TwoTower.kind:
+    if champion is None or champion.ds != ds or not settings.profile.training.refit or champion.kind == Popularity.kind:
         return None
     folder = settings.artifacts / f"{champion.model_version}-{REFIT_SUFFIX}"
     if champion.serving_artifact == folder and champion.serving_checksum is not None:
@@ -105,7 +104,7 @@ def refit_champion(
     rows = training_rows(store, settings.profile, dataset)
     epochs = int(champion.metrics["fit"]["epochs"])
     progress(f"refitting on {len(rows.event):,} events up to {ds}, {epochs} epochs")
-    model = _new_model(settings)
+    model = new_model(settings.profile.model, settings.profile)
     report = model.fit(dataset, rows, epochs=epochs, progress=progress)
     with writing(folder) as scratch:
         model.save(scratch)
@@ -130,13 +129,6 @@ def _register_service(store: "FeatureStore", settings: Settings, connection: psy
     from recommender.features.store import register_service  # Feast takes seconds to import: only training needs it
 
     register_service(store, settings.profile, version, kept=registry.versions(connection))
-
-
-def _new_model(settings: Settings) -> Model:
-    profile = settings.profile
-    user, item = declared_features(profile, "user"), declared_features(profile, "item")
-    width = profile.features.max_categories
-    return TwoTower(profile.model, profile.training, user, item, profile.preprocessing, width)
 
 
 def _is_whole(version: registry.ModelVersion) -> bool:

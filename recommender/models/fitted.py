@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from recommender.columns import ITEM_ID, USER_ID
-from recommender.config.profile import TwoTower as TwoTowerConfig
+from recommender.config.two_tower import TwoTower as TwoTowerConfig
 from recommender.data.dataset import Dataset
 from recommender.features.encoding import FeatureEncoder, load_encoder, save_encoder
 from recommender.models.objective import Attached

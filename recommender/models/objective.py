@@ -9,7 +9,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from recommender.config.profile import TwoTower as TwoTowerConfig
+from recommender.config.two_tower import TwoTower as TwoTowerConfig
 from recommender.data.dataset import TrainingRows
 from recommender.features.encoding import FeatureEncoder
 from recommender.training.batches import Batch, BatchMaker, Histories

@@ -8,9 +8,11 @@ from typing import ClassVar, Self
 import numpy as np
 import numpy.typing as npt
 
+from recommender.config.classic import Popularity as PopularityConfig
+from recommender.config.profile import Profile
 from recommender.data.dataset import SECONDS_A_DAY, Dataset, TrainingRows, Truth
 from recommender.errors import NotReadyError
-from recommender.models.base import Model
+from recommender.models.base import ALONE, Model, Support
 from recommender.progress import Progress, quiet
 from recommender.training.report import FitReport
 
@@ -44,6 +46,7 @@ class Popularity(Model):
         *,
         epochs: int | None = None,
         progress: Progress = quiet,
+        support: Support = ALONE,
     ) -> FitReport:
         """Count; `rows`, `truth` and `epochs` change nothing."""
         started = time.monotonic()
@@ -63,6 +66,10 @@ class Popularity(Model):
         if self._scores is None:
             raise NotReadyError("popularity has no data attached, call `fit` or `attach` first")
         return self._scores[:, None]
+
+    @classmethod
+    def build(cls, config: PopularityConfig, profile: Profile) -> Self:  # noqa: ARG003 - the same for all
+        return cls(config.half_life_days or HALF_LIFE_DAYS)
 
     def save(self, folder: Path) -> None:
         content = {"kind": self.kind, "half_life_days": self.half_life_days}

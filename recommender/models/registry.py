@@ -1,7 +1,14 @@
-"""Which class a stored model's kind stands for."""
+"""Which class a kind of model stands for."""
 
+from recommender.config.models import AnyModel
+from recommender.config.profile import Profile
 from recommender.models.base import Model
 from recommender.models.popularity import Popularity
 from recommender.models.two_tower import TwoTower
 
 MODELS: dict[str, type[Model]] = {model.kind: model for model in (TwoTower, Popularity)}
+
+
+def new_model(config: AnyModel, profile: Profile) -> Model:
+    """The model that a section of the profile describes, before it is fitted."""
+    return MODELS[config.kind].build(config, profile)

@@ -1,8 +1,6 @@
 """The hybrid two-tower model: ids, metadata and pooled history into vectors whose dot product is the score."""
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -14,22 +12,23 @@ import torch
 from torch import Tensor
 
 from recommender.config.preprocessing import Preprocessing
-from recommender.config.profile import Training
-from recommender.config.profile import TwoTower as TwoTowerConfig
+from recommender.config.profile import Profile
+from recommender.config.training import Training
+from recommender.config.two_tower import TwoTower as TwoTowerConfig
 from recommender.data.dataset import Dataset, TrainingRows, Truth
 from recommender.errors import NotReadyError
-from recommender.features.definitions import Feature
+from recommender.features.definitions import Feature, declared_features
 from recommender.features.encoding import MAX_CATEGORIES, FeatureEncoder
-from recommender.models.base import Model
+from recommender.models.base import ALONE, Model, Support
 from recommender.models.compatibility import require_definitions
 from recommender.models.export import export_towers
 from recommender.models.fitted import Fitted
 from recommender.models.objective import Attached, Objective, history_tensors
 from recommender.progress import Progress, quiet
-from recommender.retrieval.exact import top_k
+from recommender.retrieval.exact import TopK, most_similar, top_k
 from recommender.training.batches import BatchMaker, latest_histories
+from recommender.training.fitting import device_of, fit_module, seeded
 from recommender.training.report import FitReport
-from recommender.training.trainer import Schedule, train
 
 USER_BLOCK = 4096
 """Users encoded at one time; their histories' vectors are the bulk of the memory."""
@@ -89,6 +88,7 @@ class TwoTower(Model):
         *,
         epochs: int | None = None,
         progress: Progress = quiet,
+        support: Support = ALONE,
     ) -> FitReport:
         """Learn from `rows`; see `Model.fit`.
 
@@ -118,27 +118,19 @@ class TwoTower(Model):
             hide=self.config.hide,
             batch_size=self.config.batch_size,
         )
-        schedule = Schedule(
-            max_epochs=self.config.max_epochs,
-            patience=self.config.patience,
-            learning_rate=self.config.learning_rate,
-            weight_decay=self.config.weight_decay,
-            averaging=self.config.averaging,
-            epochs=epochs,
-        )
-        with (
-            _threads(self.training.threads),
-            torch.random.fork_rng(devices=[] if self.device.type == "cpu" else None),
-        ):
-            torch.manual_seed(self.training.seed)
+        with seeded(self.training):
             self._fitted = fitted = Fitted.fresh(self.config, encoders, ids, self.device)
             self._read(dataset)
             objective = Objective(fitted.towers, self.config, batches, rows, encoders, self._state(), self.device)
-            self.report = train(
+            self.report = fit_module(
                 fitted.towers,
                 lambda epoch: objective.epoch(np.random.default_rng([self.training.seed, epoch])),
-                schedule,
-                recall=None if truth is None or len(truth.users) == 0 else lambda: self._recall(truth),
+                self.config,
+                self.training,
+                epochs=epochs,
+                validate=None if truth is None or len(truth.users) == 0 else lambda: self._recall(truth),
+                checkpoints=support.checkpoints,
+                logs=support.logs,
                 progress=progress,
             )
         self._forget_vectors()
@@ -182,8 +174,8 @@ class TwoTower(Model):
             state.vectors = tower.finish(self._content(), state.item, state.item_numbers).cpu().numpy()
         return state.vectors
 
-    def similarity_vectors(self) -> npt.NDArray[np.float32]:
-        return self.item_vectors()[:, :-1]  # how popular an item is says nothing about what it is like
+    def similar_items(self, k: int) -> TopK:
+        return most_similar(self.item_vectors()[:, :-1], k)  # how popular an item is says nothing about what it is like
 
     def save(self, folder: Path) -> None:
         self._trained().save(folder)
@@ -198,6 +190,12 @@ class TwoTower(Model):
             "report": None if self.report is None else asdict(self.report),
         }
         (folder / "model.json").write_text(json.dumps(content, indent=1), encoding="utf-8")
+
+    @classmethod
+    def build(cls, config: TwoTowerConfig, profile: Profile) -> Self:
+        """The model that a profile describes, before it is fitted."""
+        user, item = declared_features(profile, "user"), declared_features(profile, "item")
+        return cls(config, profile.training, user, item, profile.preprocessing, profile.features.max_categories)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -260,20 +258,3 @@ class TwoTower(Model):
         if self._attached is None:
             raise NotReadyError("two_tower has no data attached, call `fit` or `attach` first")
         return self._attached
-
-
-def device_of(training: Training) -> torch.device:
-    """Where the profile wants the arithmetic done."""
-    use_cuda = training.device == "cuda" or (training.device == "auto" and torch.cuda.is_available())
-    return torch.device("cuda" if use_cuda else "cpu")
-
-
-@contextmanager
-def _threads(count: int | None) -> Iterator[None]:
-    """Let torch use `count` threads inside the block; None leaves it as it is."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count or before)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -11,12 +11,11 @@ from recommender.columns import CREATOR, ITEM_ID, TITLE, USER_ID
 from recommender.config.profile import Publish
 from recommender.models.base import Model
 from recommender.publishing.cold_start import popular, segment_lists
-from recommender.retrieval.exact import TopK, top_k
+from recommender.retrieval.exact import TopK
 from recommender.retrieval.hnsw import HnswIndex, build_index
 
 PERSONAL, SEGMENT, POPULAR = "personal", "segment", "popular"
 _SMALLEST_INDEXED_DIMENSION = 2
-_LEAST_WEIGHT = 1e-9
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,30 +71,19 @@ def build_content(model: Model, users: Path, items: Path, config: Publish) -> Co
             )
             lists.append(UserLists(SEGMENT, dataset.user_ids[newcomers], ranked))
     catalogue = pd.read_parquet(items).set_index(ITEM_ID).reindex(dataset.item_ids)
-    vectors = model.item_vectors()
+    index = None
+    if model.factorises and (vectors := model.item_vectors()).shape[1] >= _SMALLEST_INDEXED_DIMENSION:
+        index = build_index(vectors, model.user_vectors(warm))
     return Content(
         item_ids=dataset.item_ids,
         titles=_column(catalogue, TITLE),
         creators=_column(catalogue, CREATOR),
         lists=lists,
         popular=everybody,
-        similar=_similar(model.similarity_vectors(), min(config.similar_k, candidates - 1)),
-        index=build_index(vectors, model.user_vectors(warm))
-        if vectors.shape[1] >= _SMALLEST_INDEXED_DIMENSION
-        else None,
+        similar=model.similar_items(min(config.similar_k, candidates - 1)),
+        index=index,
         top_k=k,
     )
-
-
-def _similar(vectors: npt.NDArray[np.float32], k: int) -> TopK:
-    """The `k` items with the closest direction to each, itself left out."""
-    unit = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), _LEAST_WEIGHT)
-    nearest = top_k(unit, unit, k + 1)
-    itself = nearest.items == np.arange(len(unit))[:, None]
-    # an exact twin may rank before the item itself: drop the last entry where the item is not among its own
-    drop = np.where(itself.any(axis=1), itself.argmax(axis=1), k)
-    keep = np.arange(k + 1)[None, :] != drop[:, None]
-    return TopK(nearest.items[keep].reshape(-1, k), nearest.scores[keep].reshape(-1, k))
 
 
 def _column(catalogue: pd.DataFrame, name: str) -> npt.NDArray[np.object_]:

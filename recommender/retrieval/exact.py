@@ -9,6 +9,7 @@ from scipy import sparse
 
 SCORE_BLOCK_BYTES = 64 * 2**20
 """Scores held at one time; larger blocks fall out of cache and gain nothing."""
+LEAST_NORM = 1e-9
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,25 +42,61 @@ def top_k(
         (items,) False leaves the item out of every list.
     """
     users, items = len(user_vectors), len(item_vectors)
-    width = min(k, items)
-    best_items = np.full((users, k), -1, np.int32)
-    best_scores = np.full((users, k), -np.inf, np.float32)
-    if width == 0 or users == 0:
-        return TopK(best_items, best_scores)
+    best = TopK(np.full((users, k), -1, np.int32), np.full((users, k), -np.inf, np.float32))
+    if min(k, items) == 0 or users == 0:
+        return best
     transposed = torch.from_numpy(np.ascontiguousarray(item_vectors.T))
-    forbidden = None if allowed is None else torch.from_numpy(~allowed)
     block = max(1, SCORE_BLOCK_BYTES // (4 * items))
     for start in range(0, users, block):
         stop = min(start + block, users)
         scores = torch.from_numpy(np.ascontiguousarray(user_vectors[start:stop])) @ transposed
-        if forbidden is not None:
-            scores[:, forbidden] = -torch.inf
-        if seen is not None:
-            rows = np.repeat(np.arange(stop - start), np.diff(seen.indptr[start : stop + 1]))
-            columns = seen.indices[seen.indptr[start] : seen.indptr[stop]]
-            scores[torch.from_numpy(rows), torch.from_numpy(columns.astype(np.int64))] = -torch.inf
-        values, indices = scores.topk(width, dim=1)
-        best_items[start:stop, :width] = indices.numpy()
-        best_scores[start:stop, :width] = values.numpy()
-    best_items[np.isneginf(best_scores)] = -1
-    return TopK(best_items, best_scores)
+        _select(scores, None if seen is None else seen[start:stop], allowed, best, start)
+    return best
+
+
+def top_k_of_scores(
+    scores: npt.NDArray[np.float32],
+    k: int,
+    *,
+    seen: sparse.csr_matrix | None = None,
+    allowed: npt.NDArray[np.bool_] | None = None,
+) -> TopK:
+    """The `k` best of (users, items) `scores`, which are overwritten; otherwise as `top_k`."""
+    users, items = scores.shape
+    best = TopK(np.full((users, k), -1, np.int32), np.full((users, k), -np.inf, np.float32))
+    if min(k, items) > 0 and users > 0:
+        _select(torch.from_numpy(scores), seen, allowed, best, 0)
+    return best
+
+
+def most_similar(vectors: npt.NDArray[np.float32], k: int) -> TopK:
+    """The `k` items with the closest direction to each, itself left out."""
+    unit = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), LEAST_NORM)
+    nearest = top_k(unit, unit, k + 1)
+    itself = nearest.items == np.arange(len(unit))[:, None]
+    # an exact twin may rank before the item itself: drop the last entry where the item is not among its own
+    drop = np.where(itself.any(axis=1), itself.argmax(axis=1), k)
+    keep = np.arange(k + 1)[None, :] != drop[:, None]
+    return TopK(nearest.items[keep].reshape(-1, k), nearest.scores[keep].reshape(-1, k))
+
+
+def _select(
+    scores: torch.Tensor,
+    seen: sparse.csr_matrix | None,
+    allowed: npt.NDArray[np.bool_] | None,
+    best: TopK,
+    start: int,
+) -> None:
+    """Write the best of a block of users into `best` from row `start` on; `scores` are overwritten."""
+    users, items = scores.shape
+    if allowed is not None:
+        scores[:, torch.from_numpy(~allowed)] = -torch.inf
+    if seen is not None:
+        rows = np.repeat(np.arange(users), np.diff(seen.indptr))
+        scores[torch.from_numpy(rows), torch.from_numpy(seen.indices.astype(np.int64))] = -torch.inf
+    width = min(best.items.shape[1], items)
+    values, indices = scores.topk(width, dim=1)
+    found = indices.numpy().astype(np.int32)
+    found[np.isneginf(values.numpy())] = -1
+    best.items[start : start + users, :width] = found
+    best.scores[start : start + users, :width] = values.numpy()

@@ -10,9 +10,9 @@ from typer.testing import CliRunner
 
 from recommender.cli import app, console
 from recommender.config.preprocessing import Preprocessing
-from recommender.config.profile import Training
-from recommender.config.profile import TwoTower as TwoTowerConfig
 from recommender.config.settings import Settings, load_settings
+from recommender.config.training import Training
+from recommender.config.two_tower import TwoTower as TwoTowerConfig
 from recommender.features.definitions import Feature
 from recommender.models.popularity import Popularity
 from recommender.models.two_tower import TwoTower

@@ -107,9 +107,19 @@ def test_pairs_of_other_definitions_are_refused(pair_lake: Lake) -> None:
     table = feature_tables(profile)["country_category_affinity"]
     changed = [dataclasses.replace(feature, version="0ld") for feature in table.features]
     write_table(pair_lake, dataclasses.replace(table, features=tuple(changed)), NIGHT)
-    dataset = load_dataset(pair_lake, profile, NIGHT, known=NIGHT)
     with pytest.raises(NotReadyError, match="country_category_affinity .* of country_category_affinity_90d"):
-        load_pair_features(pair_lake, profile, dataset, night_end(NIGHT))
+        load_dataset(pair_lake, profile, NIGHT, known=NIGHT)
+
+
+def test_a_data_set_brings_its_pair_features(pair_lake: Lake) -> None:
+    profile = pair_profile()
+    dataset = load_dataset(pair_lake, profile, NIGHT, known=NIGHT)
+    assert dataset.pairs is not None
+    asked = load_pair_features(pair_lake, profile, dataset, night_end(NIGHT))
+    assert dataset.pairs.names == asked.names == tuple(profile.features.pair)
+    users, items = np.array([0, 2]), np.array([1, 4])
+    np.testing.assert_array_equal(dataset.pairs.matrix(users, items), asked.matrix(users, items))
+    assert load_dataset(pair_lake, pair_profile(pair=[]), NIGHT, known=NIGHT).pairs is None
 
 
 def test_affinities_are_looked_up_by_the_first_category(pair_lake: Lake) -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from recommender.config.profile import Training
-from recommender.config.profile import TwoTower as TwoTowerConfig
+from recommender.config.training import Training
+from recommender.config.two_tower import TwoTower as TwoTowerConfig
 from recommender.data.dataset import Dataset
 from recommender.errors import ArtifactError
 from recommender.models.two_tower import TwoTower

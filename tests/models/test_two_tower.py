@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 
 from recommender.columns import CATEGORY
-from recommender.config.profile import Training
-from recommender.config.profile import TwoTower as TwoTowerConfig
+from recommender.config.training import Training
+from recommender.config.two_tower import TwoTower as TwoTowerConfig
 from recommender.data.dataset import TrainingRows
 from recommender.errors import TrainingError
 from recommender.models.registry import MODELS

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from recommender.columns import CATEGORY
-from recommender.config.profile import Training
-from recommender.config.profile import TwoTower as TwoTowerConfig
+from recommender.config.training import Training
+from recommender.config.two_tower import TwoTower as TwoTowerConfig
 from recommender.data.dataset import Dataset
 from recommender.features.definitions import Feature
 from recommender.models.two_tower import TwoTower

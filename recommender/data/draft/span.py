@@ -5,7 +5,8 @@ from datetime import date, timedelta
 
 import duckdb
 
-from recommender.config.profile import Evaluation, Training
+from recommender.config.profile import Evaluation
+from recommender.config.training import Training
 from recommender.data.draft.columns import MOST_ROWS
 from recommender.data.draft.files import reader
 from recommender.data.draft.roles import Events

@@ -1,0 +1,29 @@
+"""One of several kinds of model, told apart by `kind`."""
+
+from typing import Annotated, Any
+
+from pydantic import Discriminator, Tag
+
+from recommender.config.classic import Ease, Ials, ItemKnn, Popularity
+from recommender.config.ncf import Ncf
+from recommender.config.section import KIND_TAG
+from recommender.config.two_tower import TwoTower
+
+
+def tag_of(given: Any) -> str:
+    """The tag of a section, or of what shall become one; without `kind` it is the two towers."""
+    kind = given.get("kind", "two_tower") if isinstance(given, dict) else getattr(given, "kind", None)
+    return f"{KIND_TAG}{kind}"
+
+
+STAND_ALONE = ("two_tower", "ncf", "popularity", "item_knn", "ials", "ease")
+CandidateModel = Annotated[
+    Annotated[TwoTower, Tag(f"{KIND_TAG}two_tower")]
+    | Annotated[Ncf, Tag(f"{KIND_TAG}ncf")]
+    | Annotated[Popularity, Tag(f"{KIND_TAG}popularity")]
+    | Annotated[ItemKnn, Tag(f"{KIND_TAG}item_knn")]
+    | Annotated[Ials, Tag(f"{KIND_TAG}ials")]
+    | Annotated[Ease, Tag(f"{KIND_TAG}ease")],
+    Discriminator(tag_of, "kind", f"kind must be one of {', '.join(STAND_ALONE)}", None),
+]
+"""A model that can stand alone."""
