@@ -4,7 +4,7 @@ import re
 import time
 from datetime import date, timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -17,6 +17,7 @@ _EVENTS_A_USER = 100
 _MEASURED_EVENTS = 2_000_000
 """Up to this many, the best reachable recall is worked out too."""
 _JUDGED_DAYS = 28
+_PROFILES = {"music": "synthetic", "books": "books"}
 
 
 @app.command(rich_help_panel="Data")
@@ -27,6 +28,7 @@ def synthesize(
     users: Annotated[int | None, typer.Option(min=10, help="Default: one for every 100 events.")] = None,
     items: Annotated[int | None, typer.Option(min=10, help="Default: 10 times the root of the events.")] = None,
     days: Annotated[int, typer.Option(min=30, help="How many days the events cover.")] = 365,
+    domain: Annotated[Literal["music", "books"], typer.Option(help="What the items are.")] = "music",
     seed: Annotated[int, typer.Option(min=0, help="The same options give the same files.")] = 7,
     repeats: Annotated[bool, typer.Option(help="Whether users choose an item again.")] = False,
     dirty_share: Annotated[float, typer.Option(min=0, max=0.5, help="Unusable rows for every usable one.")] = 0.002,
@@ -38,6 +40,7 @@ def synthesize(
     wanted = _number(events)
     people = users or max(10, wanted // _EVENTS_A_USER)
     size = SyntheticWorld(
+        domain=domain,
         users=people,
         items=items or min(1_000_000, max(100, round(10 * wanted**0.5))),
         days=days,
@@ -53,7 +56,7 @@ def synthesize(
         task = bar.add_task("", total=None)
         summary = write_world(size, folder, wrote=lambda done, due: bar.update(task, completed=done, total=due))
     seconds = time.monotonic() - started
-    profile, night = _write_profile(folder)
+    profile, night = _write_profile(folder, domain)
     rows = [
         ("rows of events", f"{summary.rows:,} in {seconds:.1f} s, {summary.rows / seconds:,.0f}/s"),
         ("unusable among them", f"{sum(summary.dirt['events'].values()):,}"),
@@ -80,14 +83,14 @@ def _number(text: str) -> int:
     return number
 
 
-def _write_profile(folder: Path) -> tuple[Path, date]:
-    """The shipped profile of the generated world, reading this folder as it would any other; and its first night."""
+def _write_profile(folder: Path, domain: str) -> tuple[Path, date]:
+    """The shipped profile of such a world, reading this folder as it would any other; and its first night."""
     import yaml
 
-    from recommender.config.settings import DEFAULT_PROFILE, PROFILES
+    from recommender.config.settings import PROFILES
     from recommender.config.yaml12 import read_yaml
 
-    profile = read_yaml(PROFILES / f"{DEFAULT_PROFILE}.yaml")
+    profile = read_yaml(PROFILES / f"{_PROFILES[domain]}.yaml")
     del profile["synthetic"]
     profile["name"] = f"generated_{re.sub(r'[^a-z0-9]+', '_', folder.name.lower())}"[:40]
     path = folder / "profile.yaml"

@@ -25,6 +25,10 @@ class Steps(Section):
     """`standard`: mean 0 and deviation 1; `minmax`: 0 to 1; `robust`: median 0 and interquartile range 1; or `none`."""
     rare_category_count: Annotated[int, Field(ge=1)] = 5
     """Categories with fewer training rows than this share one 'other' vector."""
+    most_categories: Annotated[int, Field(ge=1)] | None = None
+    """The most frequent ones that have a vector of their own; null: all that aren't rare."""
+    hash_buckets: Annotated[int, Field(ge=0)] = 0
+    """Vectors that categories without one of their own share by a hash of their name; 0: they all share 'other'."""
 
 
 class KCore(Section):

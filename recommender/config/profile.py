@@ -31,7 +31,7 @@ class Words(Section):
 class SyntheticWorld(Section):
     """Size and character of the generated world; used when a profile has no data of its own."""
 
-    domain: Literal["music"] = "music"
+    domain: Literal["music", "books"] = "music"
     """What items are: it names them and gives them numeric attributes."""
     users: Annotated[int, Field(ge=10)] = 1500
     items: Annotated[int, Field(ge=10, le=1_000_000)] = 1200
@@ -173,7 +173,7 @@ class Profile(Section):
     items: Source | None = None
     """Needs column item_id; without it whatever has an event is an item."""
     synthetic: SyntheticWorld | None = None
-    """Generate the source files instead of reading a folder of yours."""
+    """Generate the source files where no folder of yours is given."""
     quality: Quality = Quality()
     names: Names = Names()
     engine: Engine = Engine()

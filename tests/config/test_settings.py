@@ -75,7 +75,7 @@ def test_a_home_that_cannot_be_written_is_refused(home: Path, tmp_path: Path, pr
 
 
 def test_what_is_missing_is_named(home: Path, tmp_path: Path, profile: Path) -> None:
-    with pytest.raises(ConfigError, match="shipped profiles: artists, films, music, synthetic"):
+    with pytest.raises(ConfigError, match="shipped profiles: artists, books, films, music, synthetic"):
         load_settings("jazz")
     with pytest.raises(SourceError, match="nowhere does not exist"):
         load_settings(str(profile), tmp_path / "nowhere")

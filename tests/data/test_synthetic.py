@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from recommender.config.profile import SyntheticWorld
 from recommender.config.settings import PROFILES, load_settings
 from recommender.data.ingest import ingest
-from recommender.data.synthetic import Skew, Summary, Truth, ensure_world, files, music, write_world
+from recommender.data.synthetic import Skew, Summary, Truth, books, ensure_world, files, naming, write_world
 from recommender.data.synthetic.events import DIRT, WITHDRAWN, blocks
 from recommender.errors import ConfigError
 from recommender.storage.lake import Lake
@@ -287,9 +287,23 @@ def test_missing_and_misspelt_values_come_at_their_rates(tmp_path: Path) -> None
     }  # fmt: skip
 
 
+def test_a_bookshop_has_what_a_shop_knows_of_books(tmp_path: Path) -> None:
+    size = changed(domain="books", users=500, items=2000, missing_share=0.0, dirty_share=0.0, misspelt_share=0.1)
+    write_world(size, tmp_path / "world")
+    shop = pd.read_csv(tmp_path / "world" / "items.csv")
+    assert shop["rating"].between(1, 5).all()
+    assert shop["price"].median() == pytest.approx(14, rel=0.1)
+    assert shop["pages"].median() == pytest.approx(320, rel=0.1)
+    assert (shop["ratings"] >= 0).all()
+    assert shop["title"].str.match(r"The \w+ of \w+(, Vol\. \d)?$").all()
+    assert set(shop["category"]) <= set(books.CATEGORIES)
+    proper = pd.read_parquet(tmp_path / "world" / "truth" / "items.parquet")["creator"]
+    assert (shop["creator"] != proper).sum() == 200
+
+
 def test_names_of_creators_differ_in_two_syllables() -> None:
-    names = music.creators(np.random.default_rng(0), 300)
-    syllable = re.compile("|".join(sorted(music._SYLLABLES, key=len, reverse=True)))
+    names = naming.creators(np.random.default_rng(0), 300)
+    syllable = re.compile("|".join(sorted(naming._SYLLABLES, key=len, reverse=True)))
     split = [syllable.findall(name.lower().replace(" ", "")) for name in names]
     assert len(set(names)) == len(names) == 300
     assert min(sum(a != b for a, b in zip(x, y, strict=True)) for x, y in combinations(split, 2)) >= 2

@@ -93,3 +93,21 @@ def test_lists_of_one_are_encoded_as_the_value_itself(rows: list[str | None], ra
     step = Vocabulary.fit(Values.of(single), rare_count)
     assert Vocabulary.fit(Values.of_lists(column), rare_count) == step
     np.testing.assert_array_equal(step.transform_lists(column, 1)[:, 0], step.transform(single))
+
+
+def test_only_so_many_are_named() -> None:
+    step = Vocabulary.fit(Values.of(pd.Series(list("aaabbbccd"), dtype=object)), rare_count=1, most=2)
+    assert step.values == ("a", "b")
+    assert step.other_share == pytest.approx(3 / 9)
+    np.testing.assert_array_equal(step.transform(pd.Series(["c", "a", None], dtype=object)), [1, 2, 0])
+
+
+def test_those_without_a_name_share_vectors_by_their_hash() -> None:
+    step = Vocabulary.fit(Values.of(pd.Series(list("aab"), dtype=object)), rare_count=2, buckets=4)
+    assert len(step) == 3 + 4
+    read = pd.Series(["b", "new", "newer", "b", "a", None], dtype=object)
+    encoded = Vocabulary.from_json(step.to_json()).transform(read)
+    # the CRC-32 of "b" is 0x71BEEFF9; the named one has index 2
+    np.testing.assert_array_equal(encoded, [3 + 0x71BEEFF9 % 4, *encoded[1:3], 3 + 0x71BEEFF9 % 4, 2, 0])
+    assert set(encoded[1:3]) <= set(range(3, 7))
+    np.testing.assert_array_equal(step.transform_lists(lists(["b", "a"]), 2), [[encoded[0], 2]])

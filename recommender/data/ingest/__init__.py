@@ -27,7 +27,7 @@ from recommender.data.quality import CheckResult, validate
 from recommender.data.quality.history import figures
 from recommender.data.session import working_database
 from recommender.data.sources import open_source, out_of_range
-from recommender.data.synthetic import ensure_world
+from recommender.data.synthetic import ensure_world, is_somebodys
 from recommender.errors import DataQualityError, SourceError
 from recommender.progress import Progress, quiet
 from recommender.storage.duckdb_sql import count_rows, one_line
@@ -50,7 +50,7 @@ def ingest(settings: Settings, ds: date, progress: Progress = quiet) -> IngestRe
     DataQualityError
         The batch failed its expectations; it is kept under `failed_*` in the lake.
     """
-    if settings.profile.synthetic is not None:
+    if settings.profile.synthetic is not None and not is_somebodys(settings.data):
         ensure_world(settings.profile.synthetic, settings.data, progress)
     lake = Lake(settings.lake)
     with (

@@ -5,8 +5,8 @@ users and items every day; unusable rows of every kind; and `truth/`, what all o
 The same parameters give the same files.
 """
 
-from recommender.data.synthetic.files import ensure_world, write_world
+from recommender.data.synthetic.files import ensure_world, is_somebodys, write_world
 from recommender.data.synthetic.summary import Skew, Summary
 from recommender.data.synthetic.truth import Truth
 
-__all__ = ["Skew", "Summary", "Truth", "ensure_world", "write_world"]
+__all__ = ["Skew", "Summary", "Truth", "ensure_world", "is_somebodys", "write_world"]

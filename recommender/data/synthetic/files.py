@@ -27,18 +27,25 @@ from recommender.columns import (
 )
 from recommender.config.profile import SyntheticWorld
 from recommender.data.dataset import SECONDS_A_DAY
-from recommender.data.synthetic import music
+from recommender.data.synthetic import books, music
 from recommender.data.synthetic.events import DIRT, EventWriter, blocks, ids
+from recommender.data.synthetic.naming import creators as creator_names
 from recommender.data.synthetic.summary import Summary
 from recommender.data.synthetic.truth import DIRT_FILE, TRUTH, write_truth
 from recommender.data.synthetic.world import COUNTRIES, GENDERS, World, build, generator
 from recommender.errors import ConfigError
 from recommender.progress import Progress, quiet
 
+_DOMAINS = {"music": music, "books": books}
 _MARKER = "world.json"
 _IMPOSSIBLE_AGES = (0, 140)
 _MAX_THREADS = 4
 """Each holds one file's events in memory, some 250 MB."""
+
+
+def is_somebodys(folder: Path) -> bool:
+    """True for a folder with files that no generated world is made of."""
+    return folder.is_dir() and any(folder.iterdir()) and not (folder / _MARKER).is_file()
 
 
 def ensure_world(size: SyntheticWorld, folder: Path, progress: Progress = quiet) -> None:
@@ -71,7 +78,7 @@ def write_world(
     ConfigError
         The folder holds something else than a generated world.
     """
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / _MARKER).is_file():
+    if is_somebodys(folder):
         raise ConfigError(f"{folder} holds other files, which a generated world would replace: name another folder")
     scratch = folder.parent / f".writing-{folder.name}-{uuid.uuid4().hex[:8]}"
     (scratch / "events").mkdir(parents=True)
@@ -131,23 +138,24 @@ def _write_items(world: World, folder: Path) -> tuple[list[str], dict[str, int]]
     """Write items.csv; returns the creators' proper names, and what is unusable in it."""
     size, catalogue = world.size, world.catalogue
     rng = generator(size.seed, 3)
-    creators = music.creators(rng, int(catalogue.creator.max()) + 1)
+    domain = _DOMAINS[size.domain]
+    creators = creator_names(rng, int(catalogue.creator.max()) + 1)
     names = np.asarray(creators, object)[catalogue.creator]
     spelt = names.copy()
     misspelt = np.sort(rng.choice(size.items, round(size.items * size.misspelt_share), replace=False))
     for kind, item in enumerate(misspelt.tolist()):
-        spelt[item] = music.misspell(names[item], creators[(catalogue.creator[item] + 1) % len(creators)], kind)
+        spelt[item] = domain.misspell(names[item], creators[(catalogue.creator[item] + 1) % len(creators)], kind)
     missing_creator = _missing(rng, size, size.items)
     missing_creator[misspelt] = False
     released = np.datetime64(world.first_day, "D") + catalogue.released
-    numbers = music.attributes(rng, catalogue.vector, released.astype("datetime64[Y]").astype(np.int64) + 1970)
+    numbers = domain.attributes(rng, catalogue.vector, released.astype("datetime64[Y]").astype(np.int64) + 1970)
     table = pa.table(
         {
             ITEM_ID: ids("item-", 0, size.items),
-            TITLE: music.titles(rng, size.items),
+            TITLE: domain.titles(rng, size.items),
             CREATOR: pa.array(spelt, pa.string(), mask=missing_creator),
             CATEGORY: pa.array(
-                np.asarray(music.CATEGORIES, object)[catalogue.category],
+                np.asarray(domain.CATEGORIES, object)[catalogue.category],
                 pa.string(),
                 mask=_missing(rng, size, size.items),
             ),

@@ -1,9 +1,9 @@
 """The music domain of the generated world: genres, artists, titles and what one can hear in a track."""
 
-import unicodedata
-
 import numpy as np
 import numpy.typing as npt
+
+from recommender.data.synthetic.naming import trait, without_accents
 
 CATEGORIES = (
     "ambient", "blues", "chanson", "dub", "electro", "folk", "gospel", "house", "indie", "jazz", "klezmer", "latin",
@@ -19,28 +19,6 @@ _SECOND = (
     "Rain Shadows Tides Voices Windows Years"
 ).split()
 _LONG_TITLES = 0.4
-_SYLLABLES = (
-    "ba",
-    "dé",
-    "fi",
-    "gor",
-    "hul",
-    "jan",
-    "kö",
-    "lem",
-    "mir",
-    "nu",
-    "pas",
-    "rei",
-    "so",
-    "tyl",
-    "vá",
-    "wen",
-    "zo",
-)
-_MIN_SYLLABLES = 3
-_FEATURED = 0.5
-"""Correlation of an attribute with the item's latent vector; the rest is noise."""
 
 
 def titles(rng: np.random.Generator, count: int) -> list[str]:
@@ -53,24 +31,9 @@ def titles(rng: np.random.Generator, count: int) -> list[str]:
     ]
 
 
-def creators(rng: np.random.Generator, count: int) -> list[str]:
-    """Names of artists. Any two differ in two syllables at least: the last one is a checksum of the others."""
-    base = len(_SYLLABLES)
-    length = _MIN_SYLLABLES
-    while base**length < count:
-        length += 1
-    names = []
-    for number in rng.choice(base**length, count, replace=False).tolist():
-        digits = [number // base**place % base for place in range(length)]
-        word = [_SYLLABLES[digit] for digit in (*digits, sum(digits) % base)]
-        half = (len(word) + 1) // 2
-        names.append(f"{''.join(word[:half]).title()} {''.join(word[half:]).title()}")
-    return names
-
-
 def misspell(name: str, other: str, kind: int) -> str:
     """The same artist as another source spells it; `other` is whom the track features."""
-    spellings = (name.upper(), name.lower(), _without_accents(name), f"{name} feat. {other}", f"The {name}")
+    spellings = (name.upper(), name.lower(), without_accents(name), f"{name} feat. {other}", f"The {name}")
     spelt = spellings[kind % len(spellings)]
     return spelt if spelt != name else name.upper()
 
@@ -79,7 +42,7 @@ def attributes(
     rng: np.random.Generator, vectors: npt.NDArray[np.float32], released_year: npt.NDArray[np.int64]
 ) -> dict[str, npt.NDArray[np.float64]]:
     """Numeric columns: energy and valence from 0 to 1, tempo in beats a minute, duration in seconds, year."""
-    energy, valence, tempo, duration = (_trait(rng, vectors) for _ in range(4))
+    energy, valence, tempo, duration = (trait(rng, vectors) for _ in range(4))
     return {
         "energy": np.round(1 / (1 + np.exp(-1.5 * energy)), 3),
         "valence": np.round(1 / (1 + np.exp(-1.5 * valence)), 3),
@@ -87,16 +50,3 @@ def attributes(
         "duration": np.round(215 * np.exp(0.3 * duration)),
         "year": released_year.astype(np.float64),
     }
-
-
-def _trait(rng: np.random.Generator, vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-    """(items,) a standard normal trait along a random direction of the latent space, with noise."""
-    direction = rng.normal(size=vectors.shape[1])
-    heard = vectors @ direction
-    heard = (heard - heard.mean()) / max(float(heard.std()), 1e-9)
-    trait: npt.NDArray[np.float64] = np.sqrt(_FEATURED) * heard + np.sqrt(1 - _FEATURED) * rng.normal(size=len(heard))
-    return trait
-
-
-def _without_accents(name: str) -> str:
-    return "".join(letter for letter in unicodedata.normalize("NFD", name) if not unicodedata.combining(letter))

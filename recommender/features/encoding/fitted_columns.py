@@ -66,7 +66,7 @@ class CategoricalColumn(Column):
 
     @classmethod
     def fit(cls, column: pd.Series, feature: Feature, steps: Steps) -> Self:
-        return cls(name=feature.name, vocabulary=Vocabulary.fit(Values.of(column), steps.rare_category_count))
+        return cls(name=feature.name, vocabulary=Vocabulary.of_steps(Values.of(column), steps))
 
     def transform(self, column: pd.Series) -> npt.NDArray[np.int32]:
         """(rows, 1) indices: 0 missing, 1 rare or never met in training, 2 and up by frequency."""
@@ -89,7 +89,7 @@ class MultiCategoryColumn(Column):
 
     @classmethod
     def fit(cls, column: pd.Series, feature: Feature, steps: Steps, columns: int) -> Self:
-        vocabulary = Vocabulary.fit(Values.of_lists(column), steps.rare_category_count)
+        vocabulary = Vocabulary.of_steps(Values.of_lists(column), steps)
         return cls(name=feature.name, vocabulary=vocabulary, columns=columns)
 
     def transform(self, column: pd.Series) -> npt.NDArray[np.int32]:

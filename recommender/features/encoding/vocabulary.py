@@ -1,13 +1,15 @@
 """Categories as indices, one a row or any number of them; the indices come from training rows only."""
 
+import zlib
 from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from pydantic import FiniteFloat, model_validator
+from pydantic import FiniteFloat, NonNegativeInt, model_validator
 
+from recommender.config.preprocessing import Steps
 from recommender.features.encoding.preprocessing import Step
 
 UNKNOWN = 0
@@ -59,7 +61,9 @@ class Vocabulary(Step):
     missing_share: FiniteFloat
     """Of the training rows, without a value."""
     other_share: FiniteFloat
-    """Of the training rows, with a value too rare for a name."""
+    """Of the training rows, with a value that has no name."""
+    buckets: NonNegativeInt = 0
+    """Indices after the named ones, shared by hash of those without a name; 0: they are OTHER."""
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
@@ -69,21 +73,29 @@ class Vocabulary(Step):
 
     def __len__(self) -> int:
         """Number of indices, those of missing and other values included."""
-        return len(self.values) + FIRST_NAMED
+        return len(self.values) + FIRST_NAMED + self.buckets
 
     @classmethod
-    def fit(cls, values: Values, rare_count: int) -> Self:
-        """Name what at least `rare_count` rows have."""
+    def of_steps(cls, values: Values, steps: Steps) -> Self:
+        """Fitted as a profile says."""
+        return cls.fit(values, steps.rare_category_count, steps.most_categories, steps.hash_buckets)
+
+    @classmethod
+    def fit(cls, values: Values, rare_count: int, most: int | None = None, buckets: int = 0) -> Self:
+        """Name what at least `rare_count` rows have, the `most` most frequent of it."""
         counts = np.bincount(values.code, minlength=len(values.names))
         # by count, then by name: the same rows in any order give the same indices
         frequent = np.flatnonzero(counts >= rare_count).tolist()
-        named = sorted(frequent, key=lambda code: (-counts[code], values.names[code]))
+        named = sorted(frequent, key=lambda code: (-counts[code], values.names[code]))[:most]
+        nameless = np.ones(len(counts), bool)
+        nameless[named] = False
         rows = max(1, values.rows)
         return cls(
             values=tuple(values.names[code] for code in named),
             counts=tuple(int(counts[code]) for code in named),
             missing_share=float((values.rows - _different(values.row)) / rows),
-            other_share=float(_different(values.row[counts[values.code] < rare_count]) / rows),
+            other_share=float(_different(values.row[nameless[values.code]]) / rows),
+            buckets=buckets,
         )
 
     def transform(self, column: pd.Series) -> npt.NDArray[np.int32]:
@@ -108,12 +120,19 @@ class Vocabulary(Step):
         return encoded
 
     def describe(self) -> str:
-        shares = f"{self.other_share:.1%} rarer ones as other, {self.missing_share:.1%} missing as unknown"
+        others = f"in {self.buckets:,} hashed vectors" if self.buckets else "as other"
+        shares = f"{self.other_share:.1%} rarer ones {others}, {self.missing_share:.1%} missing as unknown"
         return f"{len(self.values):,} categories, {shares}"
 
     def _indices(self, names: pd.Index) -> npt.NDArray[np.int32]:
         found = pd.Index(self.values, dtype=object).get_indexer(names)
-        return np.where(found < 0, OTHER, found + FIRST_NAMED).astype(np.int32)
+        indices = np.where(found < 0, OTHER, found + FIRST_NAMED).astype(np.int32)
+        if self.buckets:
+            nameless = np.flatnonzero(found < 0)
+            # CRC-32: the same bucket on every machine and in every year, as Python's own hash is not
+            hashed = [zlib.crc32(str(name).encode()) % self.buckets for name in names[nameless]]
+            indices[nameless] = np.array(hashed, np.int32) + np.int32(len(self.values) + FIRST_NAMED)
+        return indices
 
 
 def _factorized(column: pd.Series) -> tuple[npt.NDArray[np.intp], pd.Index]:
