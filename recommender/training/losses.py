@@ -1,9 +1,13 @@
-"""Training losses over one batch of users and the candidates they share."""
+"""Training losses over one batch of users and the candidates they share.
 
-from typing import Any
+All have one signature, that of `in_batch_softmax`. None keeps more than one matrix of users by candidates: passes
+over it cost more than the products.
+"""
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+
+from recommender.training.masked import log_sum_exp, mean_cost, mean_pairwise_cost
 
 
 def inclusion_log_probability(shares: Tensor, draws: int) -> Tensor:
@@ -61,7 +65,7 @@ def in_batch_softmax(
     Scalar: the weighted mean over targets.
     """
     target_user, target_item = targets
-    negatives = _log_sum_exp(
+    negatives = log_sum_exp(
         users / temperature,
         items,
         -log_q,
@@ -73,31 +77,150 @@ def in_batch_softmax(
     return (losses * weights).sum() / weights.sum()
 
 
-class _MaskedLogSumExp(torch.autograd.Function):
-    """log sum_j exp(users @ items.T + bias) without the masked pairs, keeping one (b, c) matrix.
+def sampled_softmax(
+    users: Tensor,
+    items: Tensor,
+    log_q: Tensor,
+    targets: tuple[Tensor, Tensor],
+    forbidden: tuple[Tensor, Tensor],
+    weights: Tensor,
+    temperature: float,
+) -> Tensor:
+    """Softmax of each target against sampled candidates, the target corrected like the rest.
 
-    Passes over the whole matrix cost more than the products: autograd's own chain makes twice as many.
+    loss = - sum_t w_t log( exp(s_t - log_q_t) / (exp(s_t - log_q_t) + sum_j exp(s_j - log_q_j)) ) / sum_t w_t
+
+    as Bengio and Senécal, "Adaptive importance sampling to accelerate training of a neural probabilistic language
+    model" (IEEE TNN 2008), and Yi et al. (RecSys 2019) have it. Unlike in `in_batch_softmax` a frequent target
+    counts as found less easily by chance, which takes more of the popularity out of the scores.
+    Parameters and result as there.
     """
-
-    @staticmethod
-    def forward(ctx: Any, users: Tensor, items: Tensor, bias: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-        scores = torch.addmm(bias, users, items.T)
-        scores[rows, columns] = -torch.inf
-        # a row may have no negative at all: its maximum is kept finite
-        largest = scores.max(1, keepdim=True).values.clamp_min(torch.finfo(scores.dtype).min)
-        scores.sub_(largest).exp_()
-        total = scores.sum(1)
-        ctx.save_for_backward(users, items, scores, total)
-        return total.log() + largest.squeeze(1)
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
-        users, items, exponentials, total = ctx.saved_tensors
-        scale = torch.where(total > 0, grads[0] / total, 0.0)
-        softmax = exponentials * scale.unsqueeze(1)
-        return softmax @ items, softmax.T @ users, None, None, None
+    target_user, target_item = targets
+    negatives = _negatives(users, items, -log_q, targets, forbidden, temperature)
+    scores = _scores(users, items, targets, temperature) - log_q[target_item]
+    return _mean(nn.functional.softplus(negatives[target_user] - scores), weights)
 
 
-def _log_sum_exp(users: Tensor, items: Tensor, bias: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-    result: Tensor = _MaskedLogSumExp.apply(users, items, bias, rows, columns)  # type: ignore[no-untyped-call]
-    return result
+def full_softmax(
+    users: Tensor,
+    items: Tensor,
+    log_q: Tensor,  # noqa: ARG001 - one signature for all
+    targets: tuple[Tensor, Tensor],
+    forbidden: tuple[Tensor, Tensor],
+    weights: Tensor,
+    temperature: float,
+) -> Tensor:
+    """Softmax over all items, several targets a user: the multinomial likelihood.
+
+    loss = - sum_t w_t log( exp(s_t) / (sum_t' exp(s_t') + sum_j exp(s_j)) ) / sum_t w_t
+
+    where t' runs over all targets of the same user and j over the candidates that are neither targets of that user nor
+    forbidden. From Liang et al., "Variational autoencoders for collaborative filtering" (WWW 2018).
+    Parameters and result as in `in_batch_softmax`; the candidates are every item, so `log_q` is not read. No pair
+    is a target twice.
+    """
+    target_user, _ = targets
+    negatives = _negatives(users, items, torch.zeros_like(items[:, 0]), targets, forbidden, temperature)
+    scores = _scores(users, items, targets, temperature)
+    # log(exp(negatives) + sum of the user's exp(scores)), relative to the largest of them
+    limits = torch.finfo(scores.dtype)  # users with neither a target nor a negative are kept finite
+    largest = negatives.detach().scatter_reduce(0, target_user, scores.detach(), "amax").clamp_min(limits.min)
+    total = torch.exp(negatives - largest).index_add(0, target_user, torch.exp(scores - largest[target_user]))
+    return _mean((total.clamp_min(limits.tiny).log() + largest)[target_user] - scores, weights)
+
+
+def binary_cross_entropy(
+    users: Tensor,
+    items: Tensor,
+    log_q: Tensor,  # noqa: ARG001
+    targets: tuple[Tensor, Tensor],
+    forbidden: tuple[Tensor, Tensor],
+    weights: Tensor,
+    temperature: float,
+    *,
+    negative_weight: float = 1.0,
+) -> Tensor:
+    """Each pair on its own: is the item a target or not, from the score as a logit.
+
+    loss = sum_t w_t ( log(1 + exp(-s_t)) + negative_weight * mean_j log(1 + exp(s_j)) ) / sum_t w_t
+
+    with j over the candidates that are neither targets of that user nor forbidden. Parameters and result as in
+    `in_batch_softmax`; negatives count as they were drawn, so `log_q` is not read.
+    """
+    scores = _scores(users, items, targets, temperature)
+    cost = mean_cost(
+        users / temperature, items, torch.zeros_like(users[:, 0]), *_left_out(targets, forbidden), hinge=False
+    )
+    return _mean(nn.functional.softplus(-scores) + negative_weight * cost[targets[0]], weights)
+
+
+def bpr(
+    users: Tensor,
+    items: Tensor,
+    log_q: Tensor,  # noqa: ARG001
+    targets: tuple[Tensor, Tensor],
+    forbidden: tuple[Tensor, Tensor],
+    weights: Tensor,
+    temperature: float,
+) -> Tensor:
+    """Each target above each negative.
+
+    loss = sum_t w_t mean_j log(1 + exp(s_j - s_t)) / sum_t w_t
+
+    with j over the candidates that are neither targets of that user nor forbidden. From Rendle et al., "BPR: Bayesian
+    personalized ranking from implicit feedback" (UAI 2009). Parameters and result as in `in_batch_softmax`; negatives
+    count as they were drawn, so `log_q` is not read.
+    """
+    scores = _scores(users, items, targets, temperature)
+    left_out = _left_out(targets, forbidden)
+    return _mean(mean_pairwise_cost(users / temperature, items, scores, targets[0], *left_out), weights)
+
+
+def cosine_contrastive(
+    users: Tensor,
+    items: Tensor,
+    log_q: Tensor,  # noqa: ARG001
+    targets: tuple[Tensor, Tensor],
+    forbidden: tuple[Tensor, Tensor],
+    weights: Tensor,
+    temperature: float,  # noqa: ARG001
+    *,
+    margin: float = 0.4,
+    negative_weight: float = 1.0,
+) -> Tensor:
+    """Targets close to the user, negatives no closer than a margin.
+
+    loss = sum_t w_t ( max(0, 1 - s_t) + negative_weight * mean_j max(0, s_j - margin) ) / sum_t w_t
+
+    with j over the candidates that are neither targets of that user nor forbidden. From Mao et al., "SimpleX: A simple
+    and strong baseline for collaborative filtering" (CIKM 2021), where scores are cosines: vectors of length 1
+    are expected. Parameters and result as in `in_batch_softmax`; `log_q` and `temperature` are not read.
+    """
+    scores = _scores(users, items, targets, 1.0)
+    cost = mean_cost(users, items, torch.full_like(users[:, 0], -margin), *_left_out(targets, forbidden), hinge=True)
+    return _mean((1 - scores).clamp_min(0) + negative_weight * cost[targets[0]], weights)
+
+
+def _negatives(
+    users: Tensor,
+    items: Tensor,
+    bias: Tensor,
+    targets: tuple[Tensor, Tensor],
+    forbidden: tuple[Tensor, Tensor],
+    temperature: float,
+) -> Tensor:
+    """(b,) log of the sum of each user's negatives' exponentials."""
+    return log_sum_exp(users / temperature, items, bias, *_left_out(targets, forbidden))
+
+
+def _left_out(targets: tuple[Tensor, Tensor], forbidden: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    return torch.cat([targets[0], forbidden[0]]), torch.cat([targets[1], forbidden[1]])
+
+
+def _scores(users: Tensor, items: Tensor, targets: tuple[Tensor, Tensor], temperature: float) -> Tensor:
+    """(t,) scores of the targets."""
+    return (users[targets[0]] * items[targets[1]]).sum(1) / temperature
+
+
+def _mean(losses: Tensor, weights: Tensor) -> Tensor:
+    return (losses * weights).sum() / weights.sum()
