@@ -5,6 +5,7 @@ from typing import Annotated, Any
 from pydantic import Discriminator, Tag
 
 from recommender.config.classic import Ease, Ials, ItemKnn, Popularity
+from recommender.config.head import Head
 from recommender.config.ncf import Ncf
 from recommender.config.section import KIND_TAG
 from recommender.config.two_tower import TwoTower
@@ -16,9 +17,10 @@ def tag_of(given: Any) -> str:
     return f"{KIND_TAG}{kind}"
 
 
-STAND_ALONE = ("two_tower", "ncf", "popularity", "item_knn", "ials", "ease")
+STAND_ALONE = ("two_tower", "head", "ncf", "popularity", "item_knn", "ials", "ease")
 CandidateModel = Annotated[
     Annotated[TwoTower, Tag(f"{KIND_TAG}two_tower")]
+    | Annotated[Head, Tag(f"{KIND_TAG}head")]
     | Annotated[Ncf, Tag(f"{KIND_TAG}ncf")]
     | Annotated[Popularity, Tag(f"{KIND_TAG}popularity")]
     | Annotated[ItemKnn, Tag(f"{KIND_TAG}item_knn")]

@@ -6,14 +6,16 @@ from pydantic import Discriminator, Tag
 
 from recommender.config.candidates import STAND_ALONE, tag_of
 from recommender.config.classic import Ease, Ials, ItemKnn, Popularity
+from recommender.config.head import Head
 from recommender.config.ncf import Ncf
 from recommender.config.ranking import Ranking
 from recommender.config.section import KIND_TAG
 from recommender.config.two_tower import TwoTower
 
-AnyModel = TwoTower | Ncf | Popularity | ItemKnn | Ials | Ease | Ranking
+AnyModel = TwoTower | Head | Ncf | Popularity | ItemKnn | Ials | Ease | Ranking
 ModelConfig = Annotated[
     Annotated[TwoTower, Tag(f"{KIND_TAG}two_tower")]
+    | Annotated[Head, Tag(f"{KIND_TAG}head")]
     | Annotated[Ncf, Tag(f"{KIND_TAG}ncf")]
     | Annotated[Popularity, Tag(f"{KIND_TAG}popularity")]
     | Annotated[ItemKnn, Tag(f"{KIND_TAG}item_knn")]

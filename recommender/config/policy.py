@@ -9,6 +9,8 @@ from recommender.config.section import Section, first_problem
 from recommender.config.yaml12 import read_yaml
 from recommender.errors import ConfigError
 
+Baseline = Literal["popularity", "item_knn", "ials", "ease"]
+"""Simple models that a candidate may be compared with."""
 DEFAULT_POLICY = Path(__file__).parent / "policies" / "default.yaml"
 
 
@@ -18,8 +20,9 @@ class Rule(Section):
     name: str
     metric: str
     """A figure of the challenger, such as `recall@20`, `onnx_max_abs_diff` or `drift_share`."""
-    against: Literal["champion", "popularity"] | None = None
-    """Compare with this model's figure on the same users: the bound is then a ratio."""
+    against: Literal["champion"] | Baseline | None = None
+    """Compare with this model's figure on the same users: the bound is then a ratio. Baselines other than popularity
+    are fitted where `evaluation.baselines` of the profile names them."""
     at_least: float | None = None
     at_most: float | None = None
     why: str = ""

@@ -11,7 +11,9 @@ from pydantic import Field, field_validator, model_validator
 from recommender.columns import AGE, AGE_BAND, CATEGORY, CREATOR, ITEM_ID, TITLE, TS, USER_ID
 from recommender.config.features import Features
 from recommender.config.models import ModelConfig
+from recommender.config.policy import Baseline
 from recommender.config.preprocessing import Preprocessing
+from recommender.config.search import Search, refused
 from recommender.config.section import Section
 from recommender.config.source import EventSource, Source
 from recommender.config.training import Training
@@ -125,6 +127,9 @@ class Evaluation(Section):
     """Last days up to `ds` that a candidate never sees before it is judged."""
     k: tuple[Annotated[int, Field(gt=0)], ...] = (10, 20)
     """List lengths at which metrics are computed; 20 is always among them."""
+    baselines: tuple[Baseline, ...] = ("popularity",)
+    """Simple models that are fitted by their defaults and judged on the same users; popularity is always among them.
+    A rule of the gate may say `against: ease`."""
 
 
 class Gate(Section):
@@ -183,6 +188,9 @@ class Profile(Section):
     """What is trained every night; its `kind` says which of the sections below it is."""
     rivals: tuple[ModelConfig, ...] = ()
     """Trained beside it; the one that does best on the validation days becomes the night's candidate."""
+    search: Search = Field(default_factory=dict)
+    """What `recommender tune` tries, by key, such as `model.temperature: {low: 0.03, high: 0.2, log: true}` or
+    `model.dimension: {choices: [128, 256]}`; empty: what is usual for the kind of model."""
     training: Training = Training()
     evaluation: Evaluation = Evaluation()
     gate: Gate = Gate()
@@ -197,6 +205,12 @@ class Profile(Section):
                 near = difflib.get_close_matches(name, declared, n=1)
                 hint = f"did you mean {near[0]!r}?" if near else f"declared are {', '.join(declared)}"
                 raise ValueError(f"preprocessing.features: no feature named {name!r} is declared; {hint}")
+        return self
+
+    @model_validator(mode="after")
+    def _searchable(self) -> "Profile":
+        if (problem := refused(self.model, self.search)) is not None:
+            raise ValueError(problem)
         return self
 
     @model_validator(mode="after")

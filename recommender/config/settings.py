@@ -50,6 +50,15 @@ class Settings:
         return self.world / "artifacts"
 
     @property
+    def checkpoints(self) -> Path:
+        """Where interrupted training finds how far it was."""
+        return self.world / "checkpoints"
+
+    @property
+    def tensorboard(self) -> Path:
+        return self.world / "tensorboard"
+
+    @property
     def reports(self) -> Path:
         return self.world / "reports"
 

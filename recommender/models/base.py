@@ -10,7 +10,7 @@ top = model.recommend(users, k=20)       # indices into tonight.item_ids
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -43,6 +43,8 @@ class Support:
     """Folder in which an interrupted fit finds where it was."""
     logs: Path | None = None
     """Folder for TensorBoard."""
+    on_epoch: Callable[[int, float], None] | None = None
+    """Told each epoch and its validation recall; a search stops a hopeless fit by raising from it."""
 
 
 ALONE = Support()
@@ -57,6 +59,8 @@ class Model(ABC):
     """False where everybody gets the same list but for what they have seen: readers are told so."""
     factorises: ClassVar[bool] = True
     """True where a score is the dot product of a user's and an item's vector. Others define `scores`."""
+    warm_starts: ClassVar[bool] = False
+    """True where `fit` goes on from `Support.start`; others always begin from nothing."""
 
     def __init__(self) -> None:
         self._dataset: Dataset | None = None

@@ -13,10 +13,14 @@ from torch import nn
 
 from recommender.columns import ITEM_ID, USER_ID
 from recommender.config.two_tower import TwoTower as TwoTowerConfig
-from recommender.data.dataset import Dataset
+from recommender.data.dataset import Dataset, TrainingRows
+from recommender.errors import ArtifactError, first_line
 from recommender.features.encoding import FeatureEncoder, load_encoder, save_encoder
-from recommender.models.objective import Attached
+from recommender.models.attached import Attached
 from recommender.models.towers import ItemTower, UserTower
+
+_FORMER_NAMES = {f"user.{name}": f"user.history.{name}" for name in ("position_weights", "age_weights", "gains")}
+"""Of weights in artifacts from before there were several ways to read a history."""
 
 
 @dataclass(eq=False)
@@ -40,15 +44,8 @@ class Fitted:
     ) -> Self:
         """Towers as they are before training, drawn from torch's random numbers."""
         users, items = encoders
-        user_tower = UserTower(
-            len(ids[0]),
-            users.category_inputs,
-            users.numeric_width,
-            config.dimension,
-            config.history_length,
-            config.dropout,
-        )
-        item_tower = ItemTower(len(ids[1]), items.category_inputs, items.numeric_width, config.dimension)
+        user_tower = UserTower(len(ids[0]), users.category_inputs, users.numeric_width, config)
+        item_tower = ItemTower(len(ids[1]), items.category_inputs, items.numeric_width, config)
         return cls(encoders, ids, nn.ModuleDict({"user": user_tower, "item": item_tower}).to(device))
 
     @classmethod
@@ -58,7 +55,7 @@ class Fitted:
         Raises
         ------
         ArtifactError
-            The encoders are not what this version of the program writes.
+            The encoders or the weights are not what this version of the program writes.
         """
         encoders = load_encoder("user", folder), load_encoder("item", folder)
         ids = (
@@ -66,7 +63,15 @@ class Fitted:
             pd.Index(pd.read_parquet(folder / "item_ids.parquet")[ITEM_ID]),
         )
         fitted = cls.fresh(config, encoders, ids, device)
-        fitted.towers.load_state_dict(load_file(folder / "weights.safetensors", device=str(device)))
+        weights = load_file(folder / "weights.safetensors", device=str(device))
+        weights = {_FORMER_NAMES.get(name, name): value for name, value in weights.items()}
+        try:
+            fitted.towers.load_state_dict(weights)
+        except RuntimeError as error:
+            raise ArtifactError(
+                f"{folder / 'weights.safetensors'} doesn't hold the weights of its own configuration "
+                f"({first_line(error)}): train the night again"
+            ) from None
         fitted.towers.eval()
         return fitted
 
@@ -94,6 +99,18 @@ class Fitted:
 
     def tower(self, name: str) -> Any:
         return self.towers[name]
+
+
+def ids_with_rows(dataset: Dataset, rows: TrainingRows) -> tuple[pd.Index, pd.Index]:
+    """Users and items that get a vector of their own: all with events but those the k-core leaves out.
+
+    Those are as new: an id without training rows would keep a random vector.
+    """
+    inside, outside = rows.event, rows.outside
+    users = np.setdiff1d(dataset.active_users, np.setdiff1d(dataset.user[outside], dataset.user[inside]))
+    items = np.flatnonzero(dataset.known_items)
+    items = np.setdiff1d(items, np.setdiff1d(dataset.item[outside], dataset.item[inside]))
+    return pd.Index(dataset.user_ids[users]), pd.Index(dataset.item_ids[items])
 
 
 def _known(ids: pd.Index, asked: npt.NDArray[np.object_]) -> npt.NDArray[np.int64]:

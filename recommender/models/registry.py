@@ -3,10 +3,18 @@
 from recommender.config.models import AnyModel
 from recommender.config.profile import Profile
 from recommender.models.base import Model
+from recommender.models.ease import Ease
+from recommender.models.head.model import Head
+from recommender.models.ials import Ials
+from recommender.models.item_knn import ItemKnn
+from recommender.models.ncf.model import Ncf
 from recommender.models.popularity import Popularity
+from recommender.models.ranking.model import Ranking
 from recommender.models.two_tower import TwoTower
 
-MODELS: dict[str, type[Model]] = {model.kind: model for model in (TwoTower, Popularity)}
+MODELS: dict[str, type[Model]] = {
+    model.kind: model for model in (TwoTower, Head, Ncf, Popularity, ItemKnn, Ials, Ease, Ranking)
+}
 
 
 def new_model(config: AnyModel, profile: Profile) -> Model:

@@ -7,39 +7,41 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from recommender.config.preprocessing import Preprocessing
 from recommender.config.profile import Profile
 from recommender.config.training import Training
 from recommender.config.two_tower import TwoTower as TwoTowerConfig
 from recommender.data.dataset import Dataset, TrainingRows, Truth
-from recommender.errors import NotReadyError
+from recommender.errors import ArtifactError, NotReadyError
 from recommender.features.definitions import Feature, declared_features
 from recommender.features.encoding import MAX_CATEGORIES, FeatureEncoder
+from recommender.models.attached import Attached, history_tensors
 from recommender.models.base import ALONE, Model, Support
 from recommender.models.compatibility import require_definitions
 from recommender.models.export import export_towers
-from recommender.models.fitted import Fitted
-from recommender.models.objective import Attached, Objective, history_tensors
+from recommender.models.export_variants import variant_file, write_variants
+from recommender.models.fitted import Fitted, ids_with_rows
+from recommender.models.objective import Objective
+from recommender.models.recall import after_epochs, recall
+from recommender.models.warm_start import SIDES, carry_over
 from recommender.progress import Progress, quiet
-from recommender.retrieval.exact import TopK, most_similar, top_k
-from recommender.training.batches import BatchMaker, latest_histories
+from recommender.retrieval.exact import TopK, most_similar
+from recommender.training.batches import latest_histories
 from recommender.training.fitting import device_of, fit_module, seeded
 from recommender.training.report import FitReport
 
 USER_BLOCK = 4096
 """Users encoded at one time; their histories' vectors are the bulk of the memory."""
-VALIDATION_K = 20
 
 
 class TwoTower(Model):
-    """Item tower and user tower, both normalised, trained with a corrected in-batch softmax.
+    """Item tower and user tower, whose vectors' dot product is the score.
 
-    Vectors have `config.dimension` normalised columns and one more: an item's bias, which the user vector
-    answers with 1. Without that column the dot product of two items is their cosine.
+    Vectors have `config.dimension` columns and with `item_bias` one more: an item's bias, which the user vector
+    answers with 1. With `similarity: cosine` the dot product of two items without that column is their cosine.
 
     Parameters
     ----------
@@ -56,6 +58,7 @@ class TwoTower(Model):
     """
 
     kind: ClassVar[str] = "two_tower"
+    warm_starts: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -92,49 +95,53 @@ class TwoTower(Model):
     ) -> FitReport:
         """Learn from `rows`; see `Model.fit`.
 
-        Items' categories are taken from `dataset`, as fixed; all numbers and users' categories from `rows`.
+        Items' categories are taken from `dataset`, as fixed; all numbers and users' categories from `rows`. With
+        `support.start` the weights go on from that model's, for `config.warm_epochs` at most unless `epochs` are given.
 
         Raises
         ------
         TrainingError
             Nothing to train on, a declared feature is missing, or the loss became NaN.
+        ArtifactError
+            `support.start` has other parts, widths or features than this model.
         """
         encoders = (
             FeatureEncoder.fit(rows.user_features, self.user_features, self.preprocessing, self.max_categories),
             FeatureEncoder.fit(rows.item_features, self.item_features, self.preprocessing, self.max_categories),
         )
-        # whoever the k-core leaves out is as new: an id without training rows would be a random vector
-        users = np.setdiff1d(dataset.active_users, np.setdiff1d(dataset.user[rows.outside], dataset.user[rows.event]))
-        items = np.flatnonzero(dataset.known_items)
-        items = np.setdiff1d(items, np.setdiff1d(dataset.item[rows.outside], dataset.item[rows.event]))
-        ids = (pd.Index(dataset.user_ids[users]), pd.Index(dataset.item_ids[items]))
-        batches = BatchMaker(
-            dataset,
-            rows,
-            history_length=self.config.history_length,
-            history_dropout=self.config.history_dropout,
-            stretch_days=self.config.stretch_days,
-            stretch_events=self.config.stretch_events,
-            hide=self.config.hide,
-            batch_size=self.config.batch_size,
-        )
+        ids = ids_with_rows(dataset, rows)
         with seeded(self.training):
             self._fitted = fitted = Fitted.fresh(self.config, encoders, ids, self.device)
             self._read(dataset)
-            objective = Objective(fitted.towers, self.config, batches, rows, encoders, self._state(), self.device)
+            if support.start is not None:
+                self._go_on_from(support.start)
+            objective = self.objective(rows)
             self.report = fit_module(
                 fitted.towers,
                 lambda epoch: objective.epoch(np.random.default_rng([self.training.seed, epoch])),
-                self.config,
+                self._schedule(support),
                 self.training,
                 epochs=epochs,
-                validate=None if truth is None or len(truth.users) == 0 else lambda: self._recall(truth),
+                validate=after_epochs(self._recall, truth, support.on_epoch),
+                batches=objective.batches_an_epoch,
                 checkpoints=support.checkpoints,
                 logs=support.logs,
                 progress=progress,
             )
+        for side in SIDES:
+            fitted.tower(side).limit()
         self._forget_vectors()
         return self.report
+
+    @property
+    def modules(self) -> nn.ModuleDict:
+        """Both towers, `user` and `item`."""
+        return self._trained().towers
+
+    def objective(self, rows: TrainingRows) -> Objective:
+        """Examples of the attached data set, as the towers learn from them."""
+        fitted = self._trained()
+        return Objective(fitted.towers, self.config, self.dataset, rows, fitted.encoders, self._state(), self.device)
 
     def attach(self, dataset: Dataset) -> None:
         """Score this data set from now on; see `Model.attach`.
@@ -150,16 +157,12 @@ class TwoTower(Model):
     @torch.inference_mode()
     def user_vectors(self, users: npt.NDArray[np.int64] | None = None) -> npt.NDArray[np.float32]:
         chosen = np.arange(len(self.dataset.user_ids)) if users is None else np.asarray(users, np.int64)
-        vectors = np.zeros((len(chosen), self.config.dimension + 1), np.float32)
-        state, content, tower = self._state(), self._content(), self._tower("user")
+        vectors = np.zeros((len(chosen), self.config.vector_width), np.float32)
+        state, tower = self._state(), self._trained().tower("user")
         for start in range(0, len(chosen), USER_BLOCK):
             block = chosen[start : start + USER_BLOCK]
-            histories = latest_histories(self.dataset, block, self.config.history_length)
-            items, age, present = (part.to(self.device) for part in history_tensors(histories))
             vectors[start : start + USER_BLOCK] = tower(
-                content[items],
-                age,
-                present,
+                *self._histories(block),
                 torch.from_numpy(state.user[block]).to(self.device),
                 torch.from_numpy(state.user_categories[block].astype(np.int64)).to(self.device),
                 torch.from_numpy(state.user_numbers[block]).to(self.device),
@@ -170,12 +173,14 @@ class TwoTower(Model):
     def item_vectors(self) -> npt.NDArray[np.float32]:
         state = self._state()
         if state.vectors is None:
-            tower = self._tower("item")
-            state.vectors = tower.finish(self._content(), state.item, state.item_numbers).cpu().numpy()
+            tower = self._trained().tower("item")
+            vectors = tower.finish(self._content(), state.item, state.item_categories, state.item_numbers)
+            state.vectors = vectors.cpu().numpy()
         return state.vectors
 
     def similar_items(self, k: int) -> TopK:
-        return most_similar(self.item_vectors()[:, :-1], k)  # how popular an item is says nothing about what it is like
+        # how popular an item is says nothing about what it is like
+        return most_similar(self.item_vectors()[:, : self.config.dimension], k)
 
     def save(self, folder: Path) -> None:
         self._trained().save(folder)
@@ -217,37 +222,66 @@ class TwoTower(Model):
         return model
 
     def export_onnx(self, folder: Path) -> dict[str, Any]:
-        """Write both towers as ONNX; see `export.export_towers`."""
+        """Write both towers as ONNX; see `export.export_towers` and, for smaller copies, `export_variants`.
+
+        Raises
+        ------
+        NotReadyError
+            `export_variants` are compared on the attached data set, and there is none.
+        """
         fitted = self._trained()
         user_tower, item_tower = fitted.tower("user"), fitted.tower("item")
-        return export_towers(user_tower, item_tower, *fitted.encoders, self.config.history_length, folder)
+        result = export_towers(user_tower, item_tower, *fitted.encoders, self.config.history_length, folder)
+        if not self.config.export_variants:
+            return result
+        dataset, state, length = self.dataset, self._state(), self.config.history_length
+        losses = write_variants(
+            folder,
+            self.config.export_variants,
+            lambda users: state.user_inputs(users, latest_histories(dataset, users, length)),
+            state.item_inputs(),
+            dataset,
+        )
+        copies = [variant_file(name, variant) for variant in losses for name in result["files"]]
+        return {**result, "files": [*result["files"], *copies], "variants": losses}
 
     def _read(self, dataset: Dataset) -> None:
         self._attached = self._trained().read(dataset, self.device)
         super().attach(dataset)
 
+    def _histories(self, users: npt.NDArray[np.int64]) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+        """Content, age and presence of what users met, as the user tower takes them."""
+        if self.config.history == "none":
+            return None, None, None
+        histories = latest_histories(self.dataset, users, self.config.history_length)
+        items, age, present = (part.to(self.device) for part in history_tensors(histories))
+        return self._content()[items], age, present
+
+    def _go_on_from(self, start: Model) -> None:
+        if not isinstance(start, TwoTower):
+            raise ArtifactError(f"two_tower cannot go on from a model of kind {start.kind}: train from scratch")
+        adds = self.config.fusion == "sum"
+        carry_over(start._trained(), self._trained(), self._state(), start.name, ids_add_to_metadata=adds)
+
+    def _schedule(self, support: Support) -> TwoTowerConfig:
+        """How long to learn; shorter where the weights are good already."""
+        if support.start is None:
+            return self.config
+        return self.config.model_copy(update={"max_epochs": min(self.config.warm_epochs, self.config.max_epochs)})
+
     def _recall(self, truth: Truth) -> float:
-        """Recall@20 over all items, seen ones excluded."""
         self._forget_vectors()
-        seen = self.dataset.seen[truth.users]
-        best = top_k(self.user_vectors(truth.users), self.item_vectors(), VALIDATION_K, seen=seen)
-        rows = np.repeat(np.arange(len(truth.users)), best.items.shape[1])
-        hits = np.asarray(truth.relevant[rows, np.maximum(best.items, 0).ravel()]).reshape(best.items.shape)
-        hits[best.items < 0] = 0
-        return float((hits.sum(1) / np.diff(truth.relevant.indptr)).mean())
+        return recall(self, truth)
 
     def _content(self) -> Tensor:
         state = self._state()
         if state.content is None:
-            state.content = self._tower("item").content(state.item, state.item_categories)
+            state.content = self._trained().tower("item").content(state.item, state.item_categories)
         return state.content
 
     def _forget_vectors(self) -> None:
         state = self._state()
         state.content = state.vectors = None
-
-    def _tower(self, name: str) -> Any:
-        return self._trained().tower(name)
 
     def _trained(self) -> Fitted:
         if self._fitted is None:

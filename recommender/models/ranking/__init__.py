@@ -1,0 +1,1 @@
+"""Learned re-ranking over the candidates of several models."""

@@ -1,0 +1,108 @@
+"""Which pairs are ranked: what several models propose to some users, and what each thinks of all of it."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from scipy import sparse
+
+from recommender.data.dataset import Truth
+from recommender.retrieval.exact import TopK
+
+Floats = npt.NDArray[np.float32]
+Ints = npt.NDArray[np.int64]
+Number = TypeVar("Number", np.float32, np.int32)
+
+SCORED_PAIRS = 1 << 22
+"""Scores of one model that are held at one time: a block of users times all items."""
+
+
+class Scorer(Protocol):
+    """What proposes: any model with data attached."""
+
+    def scores(self, users: Ints) -> Floats:
+        """(users, items) scores of all items, a new array."""
+
+
+@dataclass(frozen=True, eq=False)
+class Candidates:
+    """Pairs of users and items, all pairs of a user together; every array but `users` and `groups` is by pair."""
+
+    users: Ints
+    """(users,) indices."""
+    groups: Ints
+    """(users,) pairs of each; may be 0."""
+    items: npt.NDArray[np.int32]
+    """(pairs,) indices, ascending within a user."""
+    scores: Mapping[str, Floats]
+    """By model: (pairs,) its scores."""
+
+    @property
+    def pair_users(self) -> Ints:
+        """(pairs,) user index of each pair."""
+        return np.repeat(self.users, self.groups)
+
+    def labels(self, truth: Truth) -> Floats:
+        """(pairs,) 1 where the user went on to choose the item."""
+        row_of = np.full(max(self.users.max(initial=-1), truth.users.max(initial=-1)) + 1, -1, np.int64)
+        row_of[truth.users] = np.arange(len(truth.users))
+        rows = row_of[self.pair_users]
+        chosen = np.zeros(len(rows), np.float32)
+        known = rows >= 0
+        chosen[known] = np.asarray(truth.relevant[rows[known], self.items[known]]).ravel() > 0
+        return chosen
+
+    def ranked(self, scores: Floats, k: int) -> TopK:
+        """The `k` best pairs of each user by (pairs,) `scores`; equal ones in the order of the items."""
+        table = padded(scores, self.groups, -np.inf)
+        items = padded(self.items, self.groups, -1)
+        order = np.argsort(-table, axis=1, kind="stable")[:, :k]
+        best = TopK(np.full((len(table), k), -1, np.int32), np.full((len(table), k), -np.inf, np.float32))
+        best.items[:, : order.shape[1]] = np.take_along_axis(items, order, axis=1)
+        best.scores[:, : order.shape[1]] = np.take_along_axis(table, order, axis=1)
+        return best
+
+
+def tables(models: Mapping[str, Scorer], users: Ints) -> dict[str, Floats]:
+    """By model: (users, items) its scores of all items."""
+    return {name: model.scores(users) for name, model in models.items()}
+
+
+def proposed(scores: Mapping[str, Floats], users: Ints, depth: int, seen: sparse.csr_matrix) -> Candidates:
+    """The `depth` best items of each user by each model that the user has not met, with all models' scores of them.
+
+    Parameters
+    ----------
+    scores
+        By model: (users, items).
+    seen
+        (users, items) of these users.
+    """
+    met = seen.astype(bool).toarray()
+    chosen = np.zeros(met.shape, bool)
+    for table in scores.values():
+        best = torch.from_numpy(np.where(met, np.float32(-np.inf), table)).topk(min(depth, met.shape[1]), sorted=False)
+        np.put_along_axis(chosen, best.indices.numpy(), True, axis=1)
+    chosen &= ~met
+    items = np.nonzero(chosen)[1].astype(np.int32)
+    return Candidates(users, chosen.sum(1), items, {name: table[chosen] for name, table in scores.items()})
+
+
+def blocks(users: Ints, items: int) -> Iterator[Ints]:
+    """Users by as many as are scored at one time."""
+    block = max(1, SCORED_PAIRS // max(1, items))
+    for start in range(0, len(users), block):
+        yield users[start : start + block]
+
+
+def padded(values: npt.NDArray[Number], groups: Ints, fill: float) -> npt.NDArray[Number]:
+    """(users, longest group) of (pairs,) values, the tail of shorter groups filled."""
+    width = int(groups.max(initial=0))
+    if len(values) == len(groups) * width:
+        return values.reshape(len(groups), width)
+    table = np.full((len(groups), width), fill, values.dtype)
+    table[np.arange(width) < groups[:, None]] = values
+    return table

@@ -1,0 +1,1 @@
+"""What puts candidates in order: one interface, each learner in a file."""
