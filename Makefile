@@ -8,10 +8,10 @@ READY := .venv/.ready
 SPARK := .venv/.spark
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow lint up down bench clean
+.PHONY: help setup demo test test-slow lint up down bench bench-quality clean
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(READY) ## run the nightly chain in a real Airflow and print recommendations (PROFILE=, DATA=)
 	@$(BIN)/python -m recommender.local.demo $(if $(PROFILE),--profile '$(PROFILE)') $(if $(DATA),--data '$(DATA)')
@@ -35,6 +35,9 @@ lint: $(READY) ## check style and types
 
 bench: $(READY) ## run the benchmarks; writes benchmarks/results/latest.json
 	@$(BIN)/python -m benchmarks.run
+
+bench-quality: $(READY) ## compare the models with the usual peers, an hour or more; writes docs/quality.md (ARGS=--set lfm)
+	@$(BIN)/python -m benchmarks.quality.run $(ARGS)
 
 clean: ## stop everything and delete what was made here, except .venv: .recommender and caches
 	@if [ -e $(READY) ]; then $(BIN)/python -m recommender.local.down; fi

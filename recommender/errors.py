@@ -8,6 +8,8 @@ RecommenderError
 ├── ArtifactError        a model artifact is missing or does not match its checksum
 ├── TrainingError        training cannot start or did not converge to finite numbers
 ├── PublicationError     a staged publication failed its checks, or none can be made live
+├── RequestError         a service was asked for what makes no sense
+│   └── UnknownItemError     …for an item that the catalogue lacks
 └── DatabaseError        PostgreSQL cannot be reached or refuses
 """
 
@@ -50,6 +52,14 @@ class TrainingError(RecommenderError):
 
 class PublicationError(RecommenderError):
     """A staged publication failed its checks, or none can be made live."""
+
+
+class RequestError(RecommenderError):
+    """A service was asked for what makes no sense."""
+
+
+class UnknownItemError(RequestError):
+    """A service was asked for an item that the catalogue lacks."""
 
 
 class DatabaseError(RecommenderError):

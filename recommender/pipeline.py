@@ -4,8 +4,8 @@ Each takes the settings and its night `ds`, reads what earlier stages left on di
 run again: the same night gives the same result. Each leaves one row in `reco.stage_runs`.
 """
 
-import hashlib
 import json
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -24,13 +24,13 @@ from recommender.data.split import snapshot_nights
 from recommender.errors import DataQualityError, NotReadyError, RecommenderError, first_line
 from recommender.progress import Progress, quiet
 from recommender.storage import quality_results
-from recommender.storage.artifacts import file_sha256
 from recommender.storage.lake import Lake
 from recommender.storage.postgres import connect, libpq_url
 from recommender.storage.world_lock import shared
 
 if TYPE_CHECKING:
     from recommender.publishing.erasure import Erasure
+    from recommender.tuning.search import Found
 
 STAGES = ("ingest", "features", "train", "judge", "refit", "publish")
 
@@ -108,7 +108,7 @@ def train(settings: Settings, ds: date, progress: Progress = quiet) -> StageResu
 
     def work() -> StageResult:
         from recommender.features.store import feature_store
-        from recommender.models.candidate import train_candidate
+        from recommender.nightly.candidate import train_candidate
 
         store = feature_store(settings, libpq_url(settings))
         with connect(settings, autocommit=True) as connection:
@@ -139,7 +139,7 @@ def refit(settings: Settings, ds: date, progress: Progress = quiet) -> StageResu
 
     def work() -> StageResult:
         from recommender.features.store import feature_store
-        from recommender.models.candidate import refit_champion
+        from recommender.nightly.candidate import refit_champion
 
         store = feature_store(settings, libpq_url(settings))
         with connect(settings, autocommit=True) as connection:
@@ -157,47 +157,12 @@ def publish(settings: Settings, ds: date, progress: Progress = quiet) -> StageRe
     """Rank every user's items with the champion on tonight's features, load the lists, and make them live."""
 
     def work() -> StageResult:
-        from recommender.evaluation.judge import load_served
-        from recommender.features.loading import fingerprint, load_dataset
-        from recommender.publishing.champion import champion_or_popularity
-        from recommender.publishing.content import Content, build_content
-        from recommender.publishing.publication import publish as publish_content
+        from recommender.publishing.night import publish_night
 
-        lake = Lake(settings.lake)
-        dataset = load_dataset(lake, settings.profile, ds, known=ds)
         with connect(settings, autocommit=True) as connection:
-            version = champion_or_popularity(settings, dataset, connection)
-            config = settings.profile.publish.model_dump_json()
-            users_table, items_table = lake.latest("users", ds), lake.latest("items", ds)
-            parts = [
-                fingerprint(dataset),
-                version.model_version,
-                version.served[1],
-                config,
-                file_sha256(users_table),
-                file_sha256(items_table),
-            ]
-
-            def content() -> Content:
-                counts = f"{len(dataset.item_ids):,} items for {len(dataset.user_ids):,} users"
-                progress(f"ranking {counts} with {version.model_version}")
-                return build_content(load_served(version, dataset), users_table, items_table, settings.profile.publish)
-
-            publication_id, done = publish_content(
-                connection,
-                ds,
-                version.model_version,
-                hashlib.sha256("\0".join(parts).encode()).hexdigest(),
-                content,
-                settings.profile.publish.keep,
-                progress,
-            )
-            row = connection.execute(
-                "select users, items from reco.publications where publication_id = %s", [publication_id]
-            ).fetchone()
-        users, items = row or (0, 0)
-        summary = f"publication {publication_id} of {version.model_version}: {users:,} users, {items:,} items; {done}"
-        return StageResult("publish", ds, summary, {"publication_id": publication_id, "users": users, "items": items})
+            published = publish_night(settings, ds, connection, progress)
+        detail = {"publication_id": published.publication_id, "users": published.users, "items": published.items}
+        return StageResult("publish", ds, published.summary, detail)
 
     return _recorded(settings, "publish", ds, work)
 
@@ -256,11 +221,33 @@ def evaluate(settings: Settings, ds: date, days: int) -> Mapping[str, float]:
         return evaluate_published(settings, connection, ds, ds + timedelta(days=days))
 
 
+def tune(
+    settings: Settings,
+    ds: date,
+    *,
+    trials: int,
+    minutes: float | None = None,
+    folds: int = 1,
+    name: str | None = None,
+    progress: Progress = quiet,
+) -> "Found":
+    """Search for better settings of the profile's model on what the night `ds` knows before its holdout."""
+    from recommender.features.store import feature_store
+    from recommender.tuning import search
+
+    with connect(settings):
+        pass  # migrated, and told in words where there is no database
+    store = feature_store(settings, libpq_url(settings))
+    return search.tune(settings, ds, store, trials=trials, minutes=minutes, folds=folds, name=name, progress=progress)
+
+
 def _recorded(settings: Settings, stage: str, ds: date, work: Callable[[], StageResult]) -> StageResult:
     """Run a stage's work and keep what came of it in `reco.stage_runs`, failures too."""
     started, clock = datetime.now(UTC), monotonic()
 
     def record(status: str, summary: str, detail: dict[str, Any]) -> None:
+        if os.environ.get("RANK", "0") != "0":
+            return  # of the processes that `torchrun` starts the first one speaks for all
         with connect(settings) as connection:
             connection.execute(
                 """insert into reco.stage_runs (ds, stage, status, started_at, seconds, summary, detail)

@@ -17,7 +17,8 @@ FLOORS = (
     {"training"},
     {"models"},
     {"evaluation"},
-    {"publishing", "serving"},
+    {"nightly"},
+    {"publishing", "serving", "tuning"},
     {"pipeline"},
     {"cli", "local"},
 )

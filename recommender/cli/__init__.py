@@ -1,6 +1,18 @@
 """The `recommender` command: thin over the pipeline's stages and the SQL look-ups."""
 
-from recommender.cli import answers, check, erase, features, init, names, nights, preprocessing, synthesize
+from recommender.cli import answers, check, erase, features, init, models, names, nights, preprocessing, synthesize
 from recommender.cli.console import app
 
-__all__ = ["answers", "app", "check", "erase", "features", "init", "names", "nights", "preprocessing", "synthesize"]
+__all__ = [
+    "answers",
+    "app",
+    "check",
+    "erase",
+    "features",
+    "init",
+    "models",
+    "names",
+    "nights",
+    "preprocessing",
+    "synthesize",
+]

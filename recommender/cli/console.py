@@ -1,5 +1,6 @@
 """What every command shares: the application, its options, how it prints and how it fails."""
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime
@@ -24,7 +25,9 @@ app = typer.Typer(
 )
 _PIPED_WIDTH = 160
 """Of what goes into a file or another program: wider than a terminal's default, so that no column is cut."""
-out = Console(width=None if sys.stdout.isatty() else _PIPED_WIDTH)
+_ONE_OF_SEVERAL = os.environ.get("RANK", "0") != "0"
+"""True in the processes that `torchrun` starts beside the first one: only their errors are printed."""
+out = Console(width=None if sys.stdout.isatty() else _PIPED_WIDTH, quiet=_ONE_OF_SEVERAL)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 Ds = Annotated[str, typer.Option("--ds", help="The night: a UTC day such as 2014-04-30.", metavar="YYYY-MM-DD")]
@@ -74,7 +77,8 @@ def parse_night(ds: str) -> date:
 
 
 def progress(line: str) -> None:
-    err.print(f"  {line}", style="dim", markup=False)
+    if not _ONE_OF_SEVERAL:
+        err.print(f"  {line}", style="dim", markup=False)
 
 
 def print_table(title: str, columns: tuple[str, ...], rows: list[tuple[Any, ...]]) -> None:

@@ -19,10 +19,10 @@ class RuleResult:
 
 
 def apply_policy(policy: Policy, challenger: Figures, others: Mapping[str, Figures]) -> list[RuleResult]:
-    """Judge every rule. `others` holds the figures of `champion` and `popularity` where they exist.
+    """Judge every rule. `others` holds the figures of the baselines, and of `champion` where there is one.
 
-    A rule against a model that does not exist passes and says so: the first model ever has no champion. A rule
-    on a figure that was not measured fails: what nobody measured can't be trusted.
+    A rule against a champion that does not exist passes and says so: the first model ever has none. A rule on a
+    figure, or against a baseline, that was not measured fails: what nobody measured can't be trusted.
     """
     return [_judge(rule, challenger, others) for rule in policy.rules]
 
@@ -31,7 +31,9 @@ def _judge(rule: Rule, challenger: Figures, others: Mapping[str, Figures]) -> Ru
     bound = rule.at_least if rule.at_least is not None else rule.at_most
     sign = "at least" if rule.at_least is not None else "at most"
     if rule.against is not None and rule.against not in others:
-        return RuleResult(rule.name, None, bound, True, f"no {rule.against} to compare {rule.metric} with")
+        # the first model ever has no champion; a baseline that the night didn't measure proves nothing
+        first = rule.against == "champion"
+        return RuleResult(rule.name, None, bound, first, f"no {rule.against} to compare {rule.metric} with")
     if rule.metric.startswith("drift_") and "champion" not in others and rule.metric not in challenger:
         return RuleResult(rule.name, None, bound, True, "no champion whose features could have drifted")
     if rule.metric not in challenger:

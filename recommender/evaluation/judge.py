@@ -1,4 +1,4 @@
-"""The night's verdict: a candidate against champion and popularity on days none of them was trained on."""
+"""The night's verdict: a candidate against champion and baselines on days none of them was trained on."""
 
 import json
 from dataclasses import asdict, dataclass, field
@@ -7,12 +7,13 @@ from pathlib import Path
 
 import psycopg
 
-from recommender.config.policy import load_policy
-from recommender.config.profile import personal_columns
+from recommender.config.policy import Policy, load_policy
+from recommender.config.profile import Profile, personal_columns
 from recommender.config.settings import Settings
 from recommender.data.dataset import Dataset, Truth
 from recommender.data.split import Split
-from recommender.errors import ArtifactError, NotReadyError
+from recommender.errors import ArtifactError, ConfigError, NotReadyError
+from recommender.evaluation.baselines import baseline_figures
 from recommender.evaluation.drift import feature_drift
 from recommender.evaluation.evaluate import Figures, evaluate
 from recommender.evaluation.gate import RuleResult, apply_policy
@@ -38,7 +39,7 @@ class Verdict:
     model_version: str
     promoted: bool
     figures: dict[str, Figures]
-    """By model: `challenger`, `popularity`, and `champion` where there is one."""
+    """By model: `challenger`, the baselines, and `champion` where there is one."""
     rules: list[RuleResult] = field(default_factory=list)
     repeated: bool = False
     """True where the verdict was given in an earlier run of the same night."""
@@ -74,6 +75,8 @@ def judge_candidate(settings: Settings, ds: date, connection: psycopg.Connection
             candidate.metrics.get("judged", {}),
             repeated=True,
         )
+    policy = load_policy(profile.gate.policy)
+    _require_baselines(policy, profile)
     dataset = load_dataset(lake, profile, split.judged_at, known=ds)
     truth = truth_after(lake, dataset, ds, known=ds)
     if len(truth.users) == 0:
@@ -90,6 +93,8 @@ def judge_candidate(settings: Settings, ds: date, connection: psycopg.Connection
         if isinstance(value, int | float)
     }
     others = {"popularity": _popularity(dataset, truth, ks)}
+    baselines = [kind for kind in profile.evaluation.baselines if kind not in others]
+    others |= baseline_figures(baselines, profile, dataset, truth, ks, progress)
     champion = registry.champion(connection)
     rules = []
     if champion is not None:
@@ -106,16 +111,38 @@ def judge_candidate(settings: Settings, ds: date, connection: psycopg.Connection
             rules.append(
                 RuleResult("is_not_older", None, None, False, f"the champion is of a newer night, {champion.ds}")
             )
-    rules += apply_policy(load_policy(profile.gate.policy), challenger, others)
+    rules += apply_policy(policy, challenger, others)
     promoted = all(rule.passed for rule in rules)
     figures = {"challenger": challenger, **others}
+    measured = {"judged": figures, "decay": decay(champion, others.get("champion"), profile.training.decay_margin)}
     stored = [(rule.rule, rule.value, rule.threshold, rule.passed, rule.detail) for rule in rules]
-    registry.record_verdict(connection, candidate.model_version, promoted, {"judged": figures}, stored)
+    registry.record_verdict(connection, candidate.model_version, promoted, measured, stored)
     verdict = Verdict(candidate.model_version, promoted, figures, rules)
     report = settings.reports / f"ds={ds}" / "verdict.json"
     report.parent.mkdir(parents=True, exist_ok=True)
     report.write_text(json.dumps(asdict(verdict), indent=1))
     return verdict
+
+
+def _require_baselines(policy: Policy, profile: Profile) -> None:
+    judged = {None, "champion", "popularity", *profile.evaluation.baselines}
+    for rule in policy.rules:
+        if rule.against not in judged:
+            raise ConfigError(
+                f"rule {rule.name} of the gate's policy is against {rule.against}, which no night fits: "
+                f"add {rule.against} to evaluation.baselines"
+            )
+
+
+def decay(champion: registry.ModelVersion | None, fresh: Figures | None, margin: float) -> dict[str, object]:
+    """The champion on fresh days beside its own verdict's; where it `decayed` the next night trains from nothing."""
+    if champion is None or fresh is None:
+        return {}
+    before = champion.metrics.get("judged", {}).get("challenger", {}).get(HEADLINE)
+    if before is None:
+        return {}
+    now = fresh.get(HEADLINE, 0.0)
+    return {"champion": champion.model_version, "judged": before, "fresh": now, "decayed": now < before * (1 - margin)}
 
 
 def _popularity(dataset: Dataset, truth: Truth, ks: list[int]) -> Figures:

@@ -9,7 +9,7 @@ import psycopg
 
 from recommender.columns import ITEM_ID, TS, USER_ID
 from recommender.config.settings import Settings
-from recommender.data.dataset import night_end
+from recommender.data.dataset import Dataset, Truth, night_end
 from recommender.data.sources import open_source
 from recommender.errors import NotReadyError
 from recommender.evaluation.evaluate import Figures
@@ -31,8 +31,7 @@ def evaluate_published(settings: Settings, connection: psycopg.Connection, ds: d
     if row is None:
         raise NotReadyError(f"no publication of {ds} is kept: run `recommender nightly --ds {ds}` first")
     dataset = load_dataset(Lake(settings.lake), settings.profile, ds, known=ds)
-    later = _events_between(settings, ds, last)
-    truth = truth_of(dataset, later[USER_ID].to_numpy(object), later[ITEM_ID].to_numpy(object))
+    truth = choices_after(settings, dataset, last)
     if len(truth.users) == 0:
         raise NotReadyError(f"{settings.data} has no new choices of known users between {ds} and {last}")
     lists = connection.execute(
@@ -50,6 +49,12 @@ def evaluate_published(settings: Settings, connection: psycopg.Connection, ds: d
     means = {name: float(values.mean()) for name, values in per_user_metrics(ranked, truth.relevant, ks).items()}
     shares = {f"coverage@{k}": coverage(ranked, k, int(dataset.known_items.sum())) for k in ks}
     return {**means, **shares, "users": float(len(truth.users))}
+
+
+def choices_after(settings: Settings, dataset: Dataset, last: date) -> Truth:
+    """New choices up to the end of `last`, after the data set's night, read from the source."""
+    later = _events_between(settings, dataset.ds, last)
+    return truth_of(dataset, later[USER_ID].to_numpy(object), later[ITEM_ID].to_numpy(object))
 
 
 def _events_between(settings: Settings, ds: date, last: date) -> pd.DataFrame:

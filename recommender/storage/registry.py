@@ -1,7 +1,7 @@
 """The model registry in PostgreSQL: candidates, the champion, verdicts."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,8 @@ class ModelVersion:
     checksum: str
     serving_artifact: Path | None
     serving_checksum: str | None
+    config: dict[str, Any] = field(default_factory=dict)
+    """The sections of the profile that it was trained by."""
 
     @property
     def served(self) -> tuple[Path, str]:
@@ -33,7 +35,7 @@ class ModelVersion:
         return self.artifact, self.checksum
 
 
-_COLUMNS = "model_version, kind, ds, status, metrics, artifact, checksum, serving_artifact, serving_checksum"
+_COLUMNS = "model_version, kind, ds, status, metrics, artifact, checksum, serving_artifact, serving_checksum, config"
 
 
 def find(connection: psycopg.Connection, model_version: str) -> ModelVersion | None:
@@ -44,6 +46,16 @@ def find(connection: psycopg.Connection, model_version: str) -> ModelVersion | N
 def versions(connection: psycopg.Connection) -> list[str]:
     """Every version that is listed, whatever became of it."""
     return [version for (version,) in connection.execute("select model_version from reco.models order by 1").fetchall()]
+
+
+def history(connection: psycopg.Connection, before: date | None = None) -> list[ModelVersion]:
+    """Every version, or those of nights before one; the newest night first, and of a night what was trained last."""
+    rows = connection.execute(
+        f"""select {_COLUMNS} from reco.models where ds < coalesce(%s, 'infinity'::date)
+            order by ds desc, trained_at desc""",
+        [before],
+    ).fetchall()
+    return [_version(row) for row in rows]
 
 
 def champion(connection: psycopg.Connection) -> ModelVersion | None:
@@ -60,7 +72,8 @@ def newest_of(connection: psycopg.Connection, ds: date) -> ModelVersion:
         The night has none.
     """
     row = connection.execute(
-        f"select {_COLUMNS} from reco.models where ds = %s and kind <> 'popularity' order by trained_at desc limit 1",
+        f"""select {_COLUMNS} from reco.models where ds = %s and not (kind = 'popularity' and config = '{{}}')
+            order by trained_at desc limit 1""",  # popularity that serves for want of a champion was never trained
         [ds],
     ).fetchone()
     if row is None:
@@ -120,4 +133,4 @@ def record_refit(connection: psycopg.Connection, model_version: str, artifact: P
 
 def _version(row: tuple[Any, ...]) -> ModelVersion:
     serving = None if row[7] is None else Path(row[7])
-    return ModelVersion(row[0], row[1], row[2], row[3], row[4], Path(row[5]), row[6], serving, row[8])
+    return ModelVersion(row[0], row[1], row[2], row[3], row[4], Path(row[5]), row[6], serving, row[8], row[9])

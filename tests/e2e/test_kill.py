@@ -60,6 +60,7 @@ def test_a_night_killed_in_every_stage_ends_as_an_undisturbed_one(
         died += [stage for name, at in KILLED_AT if name == stage and killed(stage, at, environment)]
         again = subprocess.run(command(stage), env=environment, capture_output=True, text=True)
         assert again.returncode == 0, again.stderr[-2000:]
+        assert (stage == "train") == ("going on after epoch" in again.stderr), "training goes on, the rest begins again"
     assert set(died) >= set(pipeline.STAGES) - {"publish"}  # a small load may be over before the signal arrives
     assert lists(fresh) == lists(small)
     with connect(fresh) as connection:

@@ -10,6 +10,7 @@ from recommender.evaluation.gate import apply_policy
 LEAST = Rule(name="r", metric="recall@20", at_least=0.1)
 MOST = Rule(name="r", metric="onnx", at_most=0.01)
 BETTER = Rule(name="r", metric="recall@20", against="champion", at_least=1.0)
+BETTER_THAN_EASE = Rule(name="r", metric="recall@20", against="ease", at_least=1.0)
 DRIFT = Rule(name="r", metric="drift_share", at_most=0.5)
 
 
@@ -26,6 +27,8 @@ DRIFT = Rule(name="r", metric="drift_share", at_most=0.5)
         (BETTER, {"recall@20": 0.2}, {}, True, None),
         (BETTER, {"recall@20": 0.1}, {"champion": {"recall@20": 0.0}}, True, math.inf),
         (BETTER, {"recall@20": 0.0}, {"champion": {"recall@20": 0.0}}, True, 1.0),
+        (BETTER_THAN_EASE, {"recall@20": 0.2}, {"ease": {"recall@20": 0.1}}, True, 2.0),
+        (BETTER_THAN_EASE, {"recall@20": 0.2}, {"champion": {"recall@20": 0.1}}, False, None),
         (DRIFT, {"recall@20": 0.2}, {}, True, None),
         (DRIFT, {"recall@20": 0.2}, {"champion": {}}, False, None),
         (DRIFT, {"drift_share": 0.6}, {"champion": {}}, False, 0.6),

@@ -1,5 +1,6 @@
 """The nights after a feature was defined otherwise: the champion that was trained on the old one scores nothing."""
 
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -8,8 +9,8 @@ import pytest
 
 from recommender import pipeline
 from recommender.config.settings import Settings, load_settings
-from recommender.errors import ArtifactError
-from recommender.evaluation.judge import Verdict, judge_candidate
+from recommender.errors import ArtifactError, ConfigError
+from recommender.evaluation.judge import Verdict, decay, judge_candidate
 from recommender.features.definitions import declared_features, feature_tables
 from recommender.features.loading import load_dataset
 from recommender.features.snapshots import build_snapshots
@@ -134,3 +135,29 @@ def test_a_model_of_the_new_definitions_takes_over(board: Settings) -> None:
         registry.record_verdict(connection, version, True, {}, [])
     pipeline.publish(board, DS)
     assert live(board) == (DS, version)
+
+
+def test_a_rule_against_what_no_night_fits_is_refused(board: Settings, tmp_path: Path) -> None:
+    register(board, DS)
+    policy = tmp_path / "policy.yaml"
+    policy.write_text("rules: [{name: beats_ease, metric: recall@20, against: ease, at_least: 1.0}]")
+    gate = board.profile.gate.model_copy(update={"policy": policy})
+    strict = replace(board, profile=board.profile.model_copy(update={"gate": gate}))
+    with pytest.raises(ConfigError, match="rule beats_ease .* add ease to evaluation.baselines"):
+        judged(strict)
+    both = board.profile.evaluation.model_copy(update={"baselines": ("ease", "ials")})
+    verdict, _ = judged(replace(strict, profile=strict.profile.model_copy(update={"evaluation": both})))
+    assert set(verdict.figures) == {"challenger", "popularity", "ease", "ials"}
+    assert [rule.rule for rule in verdict.rules][-1] == "beats_ease"
+    assert "of the ease" in verdict.rules[-1].detail
+
+
+@pytest.mark.parametrize(("fresh", "decayed"), [(0.181, False), (0.179, True)])
+def test_a_champion_that_loses_more_than_the_margin_has_decayed(board: Settings, fresh: float, decayed: bool) -> None:
+    with connect(board) as connection:
+        champion = registry.champion(connection)
+    assert champion is not None
+    champion.metrics["judged"] = {"challenger": {"recall@20": 0.2}}
+    found = decay(champion, {"recall@20": fresh}, margin=0.1)
+    assert found == {"champion": champion.model_version, "judged": 0.2, "fresh": fresh, "decayed": decayed}
+    assert decay(None, None, margin=0.1) == decay(champion, None, margin=0.1) == {}
