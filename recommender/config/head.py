@@ -26,5 +26,5 @@ class Head(Optimised):
     depth: Annotated[int, Field(ge=1)] = 200
     """Of the towers' best unseen items so many are put in order by the head; the rest follow in the towers' order."""
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
-    max_epochs: Annotated[int, Field(ge=1)] = 5
+    max_epochs: Annotated[int, Field(ge=1)] = 3
     """Of the head; all of them are run. Early stopping is the towers', by their own keys."""

@@ -7,6 +7,10 @@ from recommender.config.policy import Policy, Rule
 from recommender.evaluation.evaluate import Figures
 
 
+ONNX_FILES = "onnx_files"
+"""The figure that says how many files a model exported; rules on `onnx_…` ask nothing of one that exports none."""
+
+
 @dataclass(frozen=True)
 class RuleResult:
     """One rule's figure and verdict."""
@@ -36,6 +40,8 @@ def _judge(rule: Rule, challenger: Figures, others: Mapping[str, Figures]) -> Ru
         return RuleResult(rule.name, None, bound, first, f"no {rule.against} to compare {rule.metric} with")
     if rule.metric.startswith("drift_") and "champion" not in others and rule.metric not in challenger:
         return RuleResult(rule.name, None, bound, True, "no champion whose features could have drifted")
+    if rule.metric.startswith("onnx_") and challenger.get(ONNX_FILES) == 0:
+        return RuleResult(rule.name, None, bound, True, "this kind of model exports no ONNX")
     if rule.metric not in challenger:
         return RuleResult(rule.name, None, bound, False, f"{rule.metric} was not measured")
     value = challenger[rule.metric]

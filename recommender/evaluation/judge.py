@@ -16,7 +16,7 @@ from recommender.errors import ArtifactError, ConfigError, NotReadyError
 from recommender.evaluation.baselines import baseline_figures
 from recommender.evaluation.drift import feature_drift
 from recommender.evaluation.evaluate import Figures, evaluate
-from recommender.evaluation.gate import RuleResult, apply_policy
+from recommender.evaluation.gate import ONNX_FILES, RuleResult, apply_policy
 from recommender.features.definitions import declared_features, table_of
 from recommender.features.loading import load_dataset, truth_after
 from recommender.features.measures import Entity
@@ -87,11 +87,9 @@ def judge_candidate(settings: Settings, ds: date, connection: psycopg.Connection
     ks = sorted({*profile.evaluation.k, 20})
     progress(f"judging on {len(truth.users):,} users' new choices from {split.judged_at} to {ds}")
     challenger = evaluate(_load(candidate.kind, candidate.artifact, candidate.checksum, dataset), truth, ks)
-    challenger |= {
-        name: float(value)
-        for name, value in candidate.metrics.get("export", {}).items()
-        if isinstance(value, int | float)
-    }
+    if (exported := candidate.metrics.get("export")) is not None:
+        challenger |= {name: float(value) for name, value in exported.items() if isinstance(value, int | float)}
+        challenger[ONNX_FILES] = float(len(exported.get("files", ())))
     others = {"popularity": _popularity(dataset, truth, ks)}
     baselines = [kind for kind in profile.evaluation.baselines if kind not in others]
     others |= baseline_figures(baselines, profile, dataset, truth, ks, progress)

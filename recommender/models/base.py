@@ -55,7 +55,7 @@ class Model(ABC):
     """A recommender over one attached data set; users and items are that data set's indices."""
 
     kind: ClassVar[str]
-    personal: ClassVar[bool] = True
+    personal: bool = True
     """False where everybody gets the same list but for what they have seen: readers are told so."""
     factorises: ClassVar[bool] = True
     """True where a score is the dot product of a user's and an item's vector. Others define `scores`."""

@@ -62,17 +62,13 @@ class Popularity(Model):
         super().__init__()
         self.half_life_days = half_life_days
         self.segments = tuple(segments)
+        self.personal = bool(self.segments)
         self.min_segment_users = min_segment_users
         self.segment_prior = segment_prior
         self.name: str = self.kind
         """What error messages call it: the folder it was read from."""
         self._scores: npt.NDArray[np.float32] | None = None
         self._segment: npt.NDArray[np.int64] = np.zeros(0, np.int64)
-
-    @property
-    def personal(self) -> bool:  # type: ignore[override]
-        """Whether lists differ by more than what people have seen."""
-        return bool(self.segments)
 
     def fit(
         self,

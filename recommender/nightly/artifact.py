@@ -51,7 +51,8 @@ def data_figures(rows: TrainingRows) -> dict[str, int]:
     return {"rows": len(rows.event), "outside_core": len(rows.outside)}
 
 
-def summary(report: FitReport) -> str:
-    best = max((entry["recall"] for entry in report.history if "recall" in entry), default=None)
+def summary(report: FitReport, recall: float | None = None) -> str:
+    """One line for people; `recall` is that of the contest, for models that measured none while they learned."""
+    best = max((entry["recall"] for entry in report.history if "recall" in entry), default=recall)
     quality = f", validation recall@20 {best:.4f}" if best is not None else ""
-    return f"{report.epochs} epochs in {report.seconds:.0f} s{quality}"
+    return f"{f'{report.epochs} epochs' if report.epochs else 'fitted'} in {report.seconds:.0f} s{quality}"

@@ -18,7 +18,7 @@ from recommender.features.loading import fingerprint, load_dataset, training_row
 from recommender.models.base import Support
 from recommender.models.registry import MODELS
 from recommender.nightly.artifact import data_figures, fit_figures, is_whole, keep, summary
-from recommender.nightly.contest import Contest, Entrant, compete, fit, labels
+from recommender.nightly.contest import HEADLINE, Contest, Entrant, compete, fit, labels
 from recommender.nightly.past import LakePast, Material
 from recommender.nightly.start import WARM, Start, find_start, load_start
 from recommender.progress import Progress
@@ -174,7 +174,7 @@ def _told(version: str, contest: Contest) -> str:
     winner = contest.winner
     how = f", from {winner.entrant.start.name}" if winner.how == WARM else ""
     others = f"; against {contest.summary}" if contest.others else ""
-    return f"{version}: {summary(winner.report)}{how}{others}"
+    return f"{version}: {summary(winner.report, winner.figures.get(HEADLINE))}{how}{others}"
 
 
 def _register_service(store: "FeatureStore", settings: Settings, connection: psycopg.Connection, version: str) -> None:

@@ -39,3 +39,11 @@ def test_rules(rule: Rule, challenger: dict, others: dict, passed: bool, value: 
     assert result.passed is passed
     assert result.value == (pytest.approx(value, nan_ok=True) if value is not None else None)
     assert rule.metric in result.detail or "no champion" in result.detail
+
+
+def test_a_model_without_onnx_is_asked_for_none() -> None:
+    rule = Rule(name="r", metric="onnx_max_abs_diff", at_most=0.01)
+    policy = Policy(rules=(rule,))
+    assert apply_policy(policy, {"onnx_files": 0.0}, {})[0].passed
+    assert not apply_policy(policy, {"onnx_files": 2.0}, {})[0].passed  # files that nobody compared
+    assert not apply_policy(policy, {}, {})[0].passed
