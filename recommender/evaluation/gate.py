@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from recommender.config.policy import Policy, Rule
 from recommender.evaluation.evaluate import Figures
 
-
 ONNX_FILES = "onnx_files"
 """The figure that says how many files a model exported; rules on `onnx_…` ask nothing of one that exports none."""
 

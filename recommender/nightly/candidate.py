@@ -16,11 +16,10 @@ from recommender.config.settings import Settings
 from recommender.data.split import Split
 from recommender.features.loading import fingerprint, load_dataset, training_rows, truth_after
 from recommender.models.base import Support
-from recommender.models.registry import MODELS
 from recommender.nightly.artifact import data_figures, fit_figures, is_whole, keep, summary
 from recommender.nightly.contest import HEADLINE, Contest, Entrant, compete, fit, labels
 from recommender.nightly.past import LakePast, Material
-from recommender.nightly.start import WARM, Start, find_start, load_start
+from recommender.nightly.start import WARM, find_refit_start, find_start, load_start
 from recommender.progress import Progress
 from recommender.storage import registry
 from recommender.storage.artifacts import checksum
@@ -111,9 +110,8 @@ def refit_champion(
 ) -> Trained | None:
     """Fit a champion promoted tonight once more, on everything up to `ds`, by its own configuration.
 
-    It goes on from the judged weights where warm starts are on and its kind can; else it begins from nothing and runs
-    for as long as the judged fit took. None when there is nothing to do: nobody was promoted tonight, or the profile
-    asks for no refit.
+    It begins as `find_refit_start` says, and runs for as many epochs as the judged fit took. None when there is nothing
+    to do: nobody was promoted tonight, or the profile asks for no refit.
     """
     champion = registry.champion(connection)
     if champion is None or champion.ds != ds or not settings.profile.training.refit or "model" not in champion.config:
@@ -128,11 +126,8 @@ def refit_champion(
     dataset = load_dataset(lake, profile, ds, known=ds)
     rows = training_rows(store, profile, dataset)
     material = Material(dataset, rows, None, LakePast(lake, profile, store, ds, known=ds))
-    goes_on = profile.training.warm_start and MODELS[champion.kind].warm_starts
-    start = Start(champion if goes_on else None, "goes on from the judged weights")
+    start = find_refit_start(registry.history(connection, before=ds), champion, profile.training)
     epochs = int(champion.metrics["fit"]["epochs"]) or None
-    if goes_on and epochs is not None:
-        epochs = min(epochs, getattr(config, "warm_epochs", epochs))
     progress(f"refitting on {len(rows.event):,} events up to {ds}" + (f", {epochs} epochs" if epochs else ""))
     checkpoints = settings.checkpoints / f"{ds}-{folder.name}"
     support = Support(material.past, load_start(start, progress), {}, checkpoints, settings.tensorboard / folder.name)
@@ -140,7 +135,7 @@ def refit_champion(
     if is_first():
         metrics = {
             "fit": fit_figures(report),
-            "start": {"how": how, "from": champion.model_version if how == WARM else None},
+            "start": {"how": how, "from": start.name if how == WARM else None, "why": start.why},
             "data": {"fingerprint": fingerprint(dataset), "trained_to": str(ds), **data_figures(rows)},
         }
         keep(model, config, profile, metrics, folder, progress)

@@ -29,6 +29,8 @@ class Start:
 
     version: ModelVersion | None
     why: str
+    refitted: bool = False
+    """Whether the weights are those that were fitted once more on everything up to the version's night."""
 
     @property
     def name(self) -> str | None:
@@ -75,13 +77,38 @@ def find_start(
     return Start(None, "no champion is of this configuration")
 
 
+def find_refit_start(history: Sequence[ModelVersion], champion: ModelVersion, training: Training) -> Start:
+    """Where the refit of tonight's champion begins; it may know everything up to its night.
+
+    A champion that was trained from nothing is refitted from nothing: going on from its judged weights, which are
+    weeks old, for a few epochs would publish less than what was judged. One that went on from earlier weights is
+    refitted from the newest refitted weights of its configuration, or else from its own judged ones.
+    """
+    went_on = champion.metrics.get("start", {}).get("how") == WARM
+    if not (training.warm_start and went_on and MODELS[champion.kind].warm_starts):
+        return Start(None, "trained from nothing, refitted from nothing")
+    for version in history:
+        alike = all(version.config.get(section) == champion.config.get(section) for section in CONFIGURES_START)
+        if (
+            version.ds < champion.ds
+            and version.kind == champion.kind
+            and alike
+            and version.serving_artifact is not None
+        ):
+            return Start(version, f"goes on from what {version.model_version} published", refitted=True)
+    return Start(champion, "goes on from the judged weights")
+
+
 def load_start(start: Start, progress: Progress) -> Model | None:
-    """The judged weights of the chosen version, verified; None, with a line that says why, where they can't be read."""
+    """The weights of the chosen version, verified; None, with a line that says why, where they can't be read."""
     if start.version is None:
         return None
+    folder, checksum = start.version.artifact, start.version.checksum
+    if start.refitted:
+        folder, checksum = start.version.served
     try:
-        verify(start.version.artifact, start.version.checksum)
-        return MODELS[start.version.kind].load(start.version.artifact)
+        verify(folder, checksum)
+        return MODELS[start.version.kind].load(folder)
     except ArtifactError as error:
         progress(f"training from nothing: {error}")
         return None
@@ -90,7 +117,7 @@ def load_start(start: Start, progress: Progress) -> Model | None:
 def _knows_no_more(version: ModelVersion, split: Split) -> bool:
     """True where its weights come from events up to tonight's `trained_to`, its early stop from days up to `judged_at`.
 
-    The refitted weights of a version know its whole night; they are never a start.
+    The refitted weights of a version know its whole night; they are never the start of a candidate.
     """
     data = version.metrics.get("data", {})
     trained_to, judged_at = data.get("trained_to"), data.get("judged_at")

@@ -9,7 +9,7 @@ import pytest
 
 from recommender.config.training import Training
 from recommender.data.split import Split
-from recommender.nightly.start import Start, find_start, load_start
+from recommender.nightly.start import Start, find_refit_start, find_start, load_start
 from recommender.storage.registry import ModelVersion
 
 TONIGHT = date(2026, 3, 20)
@@ -68,6 +68,20 @@ def test_otherwise_training_begins_from_nothing(history: list[ModelVersion], tra
     start = found(history, **training)
     assert start.version is None
     assert why in start.why
+
+
+def refitted(nights_ago: int, how: str = "warm") -> ModelVersion:
+    return replace(version(nights_ago, how), serving_artifact=Path("full"), serving_checksum="known")
+
+
+def test_a_refit_begins_as_its_champion_did() -> None:
+    earlier = [refitted(-1), version(1), refitted(2), refitted(3)]
+    warm = find_refit_start(earlier, version(0), Training())
+    assert (warm.name, warm.refitted) == ("two_tower-2-nights-ago", True)
+    assert find_refit_start(earlier, version(0, "full"), Training()).version is None
+    assert find_refit_start(earlier, version(0), Training(warm_start=False)).version is None
+    alone = find_refit_start([version(1)], version(0), Training())
+    assert (alone.name, alone.refitted) == ("two_tower-0-nights-ago", False)
 
 
 @pytest.mark.parametrize("cut", ["trained_to", "judged_at"])

@@ -4,7 +4,8 @@ import numpy as np
 import numpy.typing as npt
 
 from recommender.data.dataset import SECONDS_A_DAY, Dataset
-from recommender.models.ranking.candidates import Candidates, Floats
+from recommender.models.ranking.candidates import Candidates
+from recommender.models.ranking.groups import Floats
 
 WINDOWS_DAYS = (14, 30, 60, 180)
 USER_WINDOW_DAYS = 30

@@ -5,7 +5,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from recommender.data.dataset import SECONDS_A_DAY, Dataset
-from recommender.models.ranking.candidates import Candidates, Floats, Ints
+from recommender.models.ranking.candidates import Candidates
+from recommender.models.ranking.groups import Floats, Ints
 
 RECENT_HALF_LIFE_DAYS = 30.0
 """Age at which an event counts half where the recent ones matter."""
@@ -35,7 +36,7 @@ class AttributeColumns:
             *(f"user_{name}_{part}" for part in USER_NAMES),
             *(f"{name}_{part}" for part in ITEM_NAMES),
         )
-        self._code, values = _first_values(dataset.item_features[name])
+        self._code, values = first_values(dataset.item_features[name])
         self._values = max(1, values)
         user, item = dataset.user[known].astype(np.int64), dataset.item[known]
         age: Doubles = (dataset.until - dataset.ts[known]) / SECONDS_A_DAY
@@ -107,7 +108,7 @@ class AttributeColumns:
         return np.append(keys, np.iinfo(np.int64).max), [np.append(column, 0).astype(np.float32) for column in columns]
 
 
-def _first_values(column: pd.Series) -> tuple[npt.NDArray[np.int64], int]:
+def first_values(column: pd.Series) -> tuple[npt.NDArray[np.int64], int]:
     """(items,) code of each item's first value, -1 for none, and how many there are."""
     firsts = [
         (cell[0] if len(cell) else None) if isinstance(cell, np.ndarray | list | tuple) else cell for cell in column

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from functools import cached_property
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -10,11 +11,8 @@ import torch
 from scipy import sparse
 
 from recommender.data.dataset import Truth
+from recommender.models.ranking.groups import Floats, Ints, best_first, padded, standardised
 from recommender.retrieval.exact import TopK
-
-Floats = npt.NDArray[np.float32]
-Ints = npt.NDArray[np.int64]
-Number = TypeVar("Number", np.float32, np.int32)
 
 SCORED_PAIRS = 1 << 22
 """Scores of one model that are held at one time: a block of users times all items."""
@@ -45,6 +43,22 @@ class Candidates:
         """(pairs,) user index of each pair."""
         return np.repeat(self.users, self.groups)
 
+    @cached_property
+    def standard_scores(self) -> dict[str, Floats]:
+        """By model: its scores with mean 0 and standard deviation 1 over the user's candidates."""
+        return {name: standardised(scores, self.groups) for name, scores in self.scores.items()}
+
+    @cached_property
+    def mean_score(self) -> Floats:
+        """(pairs,) mean of the standard scores over the models."""
+        mean: Floats = np.mean(list(self.standard_scores.values()), axis=0, dtype=np.float32)
+        return mean
+
+    @cached_property
+    def order(self) -> npt.NDArray[np.int64]:
+        """`best_first` of the mean score."""
+        return best_first(self.mean_score, self.groups)
+
     def labels(self, truth: Truth) -> Floats:
         """(pairs,) 1 where the user went on to choose the item."""
         row_of = np.full(max(self.users.max(initial=-1), truth.users.max(initial=-1)) + 1, -1, np.int64)
@@ -59,7 +73,7 @@ class Candidates:
         """The `k` best pairs of each user by (pairs,) `scores`; equal ones in the order of the items."""
         table = padded(scores, self.groups, -np.inf)
         items = padded(self.items, self.groups, -1)
-        order = np.argsort(-table, axis=1, kind="stable")[:, :k]
+        order = best_first(scores, self.groups)[:, :k]
         best = TopK(np.full((len(table), k), -1, np.int32), np.full((len(table), k), -np.inf, np.float32))
         best.items[:, : order.shape[1]] = np.take_along_axis(items, order, axis=1)
         best.scores[:, : order.shape[1]] = np.take_along_axis(table, order, axis=1)
@@ -96,13 +110,3 @@ def blocks(users: Ints, items: int) -> Iterator[Ints]:
     block = max(1, SCORED_PAIRS // max(1, items))
     for start in range(0, len(users), block):
         yield users[start : start + block]
-
-
-def padded(values: npt.NDArray[Number], groups: Ints, fill: float) -> npt.NDArray[Number]:
-    """(users, longest group) of (pairs,) values, the tail of shorter groups filled."""
-    width = int(groups.max(initial=0))
-    if len(values) == len(groups) * width:
-        return values.reshape(len(groups), width)
-    table = np.full((len(groups), width), fill, values.dtype)
-    table[np.arange(width) < groups[:, None]] = values
-    return table

@@ -16,7 +16,9 @@ from recommender.columns import CATEGORY, CREATOR
 from recommender.data.dataset import Dataset, PairValues
 from recommender.models.ranking.activity import ItemColumns, UserColumns
 from recommender.models.ranking.attributes import AttributeColumns
-from recommender.models.ranking.candidates import Candidates, Floats
+from recommender.models.ranking.candidates import Candidates
+from recommender.models.ranking.companions import CompanionColumns
+from recommender.models.ranking.groups import Floats
 from recommender.models.ranking.scores import ScoreColumns
 
 ATTRIBUTES = (CREATOR, CATEGORY)
@@ -48,6 +50,7 @@ class PairsTable:
         self._parts: list[Columns] = [
             ScoreColumns(models),
             *(AttributeColumns(name, dataset, known) for name in attributes),
+            *(CompanionColumns(name, dataset) for name in attributes),
             ItemColumns(dataset, known),
             UserColumns(dataset, known),
         ]

@@ -10,12 +10,12 @@ import numpy.typing as npt
 
 from recommender.config.ranking import Ranking
 from recommender.config.training import Training
-from recommender.models.ranking.candidates import Candidates, Floats, Ints
+from recommender.models.ranking.candidates import Candidates
+from recommender.models.ranking.groups import Floats, Ints, ranks, standardised
 from recommender.models.ranking.learners.base import Learner
 from recommender.models.ranking.learners.boosting import Boosting
 from recommender.models.ranking.learners.linear import Linear
 from recommender.models.ranking.learners.mlp import Mlp
-from recommender.models.ranking.scores import ranks, standardised
 from recommender.progress import Progress, quiet
 from recommender.retrieval.exact import TopK
 

@@ -3,11 +3,9 @@
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 
-from recommender.models.ranking.candidates import Candidates, Floats, Ints, padded
-
-LEAST_SPREAD = 1e-6
+from recommender.models.ranking.candidates import Candidates
+from recommender.models.ranking.groups import Floats, ranks
 
 
 class ScoreColumns:
@@ -28,36 +26,7 @@ class ScoreColumns:
     def fill(self, columns: Floats, candidates: Candidates) -> None:
         """Write (columns, pairs)."""
         for number, model in enumerate(self._models):
-            scores = candidates.scores[model]
-            columns[2 * number] = standardised(scores, candidates.groups)
-            columns[2 * number + 1] = np.log1p(ranks(scores, candidates.groups))
-        model_columns = columns[: 2 * len(self._models)]
-        np.mean(model_columns[0::2], axis=0, out=columns[-2])
-        np.min(model_columns[1::2], axis=0, out=columns[-1])
-
-
-def standardised(scores: Floats, groups: Ints) -> Floats:
-    """(pairs,) each user's scores with mean 0 and standard deviation 1; 0 where all are alike."""
-    table, present, count = _table(scores, groups)
-    table -= (table.sum(1) / count)[:, None]
-    table[~present] = 0
-    spread = np.sqrt((table * table).sum(1) / count)
-    table /= np.maximum(spread, LEAST_SPREAD)[:, None]
-    result: Floats = table[present]
-    return result
-
-
-def ranks(scores: Floats, groups: Ints) -> npt.NDArray[np.int32]:
-    """(pairs,) how many of the user's pairs come before each, best first; equal scores in their order."""
-    table = padded(scores, groups, -np.inf)
-    order = np.argsort(-table, axis=1, kind="stable")
-    rank = np.empty(table.shape, np.int32)
-    np.put_along_axis(rank, order, np.arange(table.shape[1], dtype=np.int32)[None, :], axis=1)
-    result: npt.NDArray[np.int32] = rank[np.arange(table.shape[1]) < groups[:, None]]
-    return result
-
-
-def _table(scores: Floats, groups: Ints) -> tuple[Floats, npt.NDArray[np.bool_], Floats]:
-    table = padded(scores, groups, 0).copy()
-    present = np.arange(table.shape[1]) < groups[:, None]
-    return table, present, np.maximum(groups, 1).astype(np.float32)
+            columns[2 * number] = candidates.standard_scores[model]
+            columns[2 * number + 1] = np.log1p(ranks(candidates.scores[model], candidates.groups))
+        columns[-2] = candidates.mean_score
+        np.min(columns[1:-2:2], axis=0, out=columns[-1])

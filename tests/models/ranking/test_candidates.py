@@ -6,9 +6,9 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from recommender.data.dataset import Truth
-from recommender.models.ranking.candidates import Candidates, padded, proposed
+from recommender.models.ranking.candidates import Candidates, proposed
+from recommender.models.ranking.groups import padded, ranks, standardised
 from recommender.models.ranking.labels import choices
-from recommender.models.ranking.scores import ranks, standardised
 from tests.models.ranking.small_world import knows_only, world
 
 SCORES = {

@@ -41,7 +41,7 @@ def test_no_history_with_the_creator_and_no_creator_are_zero() -> None:
         found = features(world(), user, item)
         assert [found[name] for name in found if name.startswith("user_creator")] == [0] * 5
     found = features(world(), 0, 3)
-    assert [found[name] for name in found if name.startswith("creator_")] == [0] * 5
+    assert [found[name] for name in found if name.startswith("creator_")] == [0] * 8
 
 
 def test_an_items_place_within_its_creator() -> None:
@@ -89,6 +89,17 @@ def test_scores_are_standardised_and_ranked_among_the_users_candidates() -> None
     assert by_name["best_rank"] == pytest.approx([0, log1p(1), log1p(2), 0])
 
 
+def test_a_pairs_place_among_the_users_candidates_of_the_creator() -> None:
+    scores = np.tile(np.array([1, 3, 2, 6], np.float32), 3)
+    table = PairsTable(world(), MODELS)
+    matrix = table.matrix(replace(all_pairs(world()), scores={"first": scores, "second": scores}))
+    by_name = {name: matrix[4:8, number].tolist() for number, name in enumerate(table.names)}
+    best = (3 - 3) / np.std([1, 3, 2, 6])  # of items 0 and 1, both by creator a
+    assert by_name["creator_candidates"] == pytest.approx([log(2), log(2), 0, 0])
+    assert by_name["creator_place"] == pytest.approx([log1p(1), 0, 0, 0])
+    assert by_name["creator_best"] == pytest.approx([best, best, -1 / np.std([1, 3, 2, 6]), 0])
+
+
 def test_attributes_that_the_items_lack_have_no_columns() -> None:
     names = PairsTable(world(categories=None), MODELS).names
     assert any(CREATOR in name for name in names)
@@ -122,7 +133,7 @@ def test_ids_are_no_features() -> None:
     matrix = dict(zip(table.names, table.matrix(pairs).reshape(3, 4, -1).transpose(2, 0, 1), strict=True))
     for name, values in matrix.items():
         np.testing.assert_array_equal(values[0], values[1], err_msg=name)
-        if not name.endswith("_rank"):  # of two alike one comes first
+        if not name.endswith(("_rank", "_place")):  # of two alike one comes first
             np.testing.assert_array_equal(values[:, 0], values[:, 1], err_msg=name)
 
 
@@ -143,6 +154,7 @@ def test_as_counted_one_by_one(
     dataset = world(events, creators, categories=None)
     found = features(dataset, user, item)
     expected = counted(dataset, creators, user, item)
+    expected |= beside(dataset, creators, user, item)
     assert {name: found[name] for name in expected} == pytest.approx(expected, rel=1e-4, abs=1e-6)
 
 
@@ -167,6 +179,20 @@ def counted(dataset: Dataset, creators: Sequence[str | None], user: int, item: i
         "creator_share": decayed[item] / total if total else 0,
         "creator_events": log1p(total),
         "item_events_30d": log1p(sum(what == item and days <= 30 for _, what, days in log_of)),
+    }
+
+
+def beside(dataset: Dataset, creators: Sequence[str | None], user: int, item: int) -> dict[str, float]:
+    """The companions of a pair, from the mean scores that the table has."""
+    mean = [features(dataset, user, other)["mean_score"] for other in range(len(creators))]
+    companions = [other for other, name in enumerate(creators) if name == creators[item] and name is not None]
+    if not companions:
+        return {"creator_candidates": 0, "creator_place": 0, "creator_best": 0}
+    better = sum((-mean[other], other) < (-mean[item], item) for other in companions)
+    return {
+        "creator_candidates": log(len(companions)),
+        "creator_place": log1p(better),
+        "creator_best": max(mean[other] for other in companions),
     }
 
 

@@ -17,9 +17,7 @@ import numpy.typing as npt
 from safetensors.numpy import load_file, save_file
 
 from recommender.errors import NotReadyError, TrainingError
-
-Floats = npt.NDArray[np.float32]
-Ints = npt.NDArray[np.int64]
+from recommender.models.ranking.groups import Floats, Ints
 
 BLOCK = 1 << 16
 """Pairs that are prepared at one time."""

@@ -7,7 +7,8 @@ import numpy as np
 
 from recommender.config.ranking import BoostingLearner
 from recommender.config.training import Training
-from recommender.models.ranking.learners.base import Floats, Ints, Learner, not_fitted, require_pairs
+from recommender.models.ranking.groups import Floats, Ints
+from recommender.models.ranking.learners.base import Learner, not_fitted, require_pairs
 
 if TYPE_CHECKING:
     from lightgbm import Booster

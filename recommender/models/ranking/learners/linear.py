@@ -9,9 +9,8 @@ from scipy.optimize import minimize
 
 from recommender.config.ranking import LinearLearner
 from recommender.errors import TrainingError
+from recommender.models.ranking.groups import Floats, Ints
 from recommender.models.ranking.learners.base import (
-    Floats,
-    Ints,
     Learner,
     Standardiser,
     not_fitted,

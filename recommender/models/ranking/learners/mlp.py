@@ -11,9 +11,8 @@ from torch import Tensor, nn
 
 from recommender.config.ranking import MlpLearner
 from recommender.config.training import Training
+from recommender.models.ranking.groups import Floats, Ints
 from recommender.models.ranking.learners.base import (
-    Floats,
-    Ints,
     Learner,
     Standardiser,
     not_fitted,
