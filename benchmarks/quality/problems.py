@@ -137,7 +137,7 @@ def _pairs_of_lists(path: Path) -> np.ndarray:
 
 def _pairs_of_counts(path: Path) -> np.ndarray:
     """(pairs, 2) of lines `user item count`."""
-    return np.unique(np.loadtxt(path, np.int64)[:, :2], axis=0)
+    return np.unique(np.loadtxt(path, np.int64, usecols=(0, 1)), axis=0)
 
 
 def _text(prefix: str, numbers: np.ndarray) -> np.ndarray:

@@ -6,13 +6,14 @@ from pydantic import Discriminator, Tag
 
 from recommender.config.candidates import STAND_ALONE, tag_of
 from recommender.config.classic import Ease, Ials, ItemKnn, Popularity
+from recommender.config.factors import Factors
 from recommender.config.head import Head
 from recommender.config.ncf import Ncf
 from recommender.config.ranking import Ranking
 from recommender.config.section import KIND_TAG
 from recommender.config.two_tower import TwoTower
 
-AnyModel = TwoTower | Head | Ncf | Popularity | ItemKnn | Ials | Ease | Ranking
+AnyModel = TwoTower | Head | Ncf | Popularity | ItemKnn | Ials | Ease | Factors | Ranking
 ModelConfig = Annotated[
     Annotated[TwoTower, Tag(f"{KIND_TAG}two_tower")]
     | Annotated[Head, Tag(f"{KIND_TAG}head")]
@@ -21,6 +22,7 @@ ModelConfig = Annotated[
     | Annotated[ItemKnn, Tag(f"{KIND_TAG}item_knn")]
     | Annotated[Ials, Tag(f"{KIND_TAG}ials")]
     | Annotated[Ease, Tag(f"{KIND_TAG}ease")]
+    | Annotated[Factors, Tag(f"{KIND_TAG}factors")]
     | Annotated[Ranking, Tag(f"{KIND_TAG}ranking")],
     Discriminator(tag_of, "kind", f"kind must be one of {', '.join(STAND_ALONE)}, ranking", None),
 ]

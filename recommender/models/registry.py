@@ -4,6 +4,7 @@ from recommender.config.models import AnyModel
 from recommender.config.profile import Profile
 from recommender.models.base import Model
 from recommender.models.ease import Ease
+from recommender.models.factors import Factors
 from recommender.models.head.model import Head
 from recommender.models.ials import Ials
 from recommender.models.item_knn import ItemKnn
@@ -13,7 +14,7 @@ from recommender.models.ranking.model import Ranking
 from recommender.models.two_tower import TwoTower
 
 MODELS: dict[str, type[Model]] = {
-    model.kind: model for model in (TwoTower, Head, Ncf, Popularity, ItemKnn, Ials, Ease, Ranking)
+    model.kind: model for model in (TwoTower, Head, Ncf, Popularity, ItemKnn, Ials, Ease, Factors, Ranking)
 }
 
 
