@@ -36,7 +36,7 @@ lint: $(READY) ## check style and types
 bench: $(READY) ## run the benchmarks; writes benchmarks/results/latest.json
 	@$(BIN)/python -m benchmarks.run
 
-bench-quality: $(READY) ## compare the models with the usual peers, an hour or more; writes docs/quality.md (ARGS=--set lfm)
+bench-quality: $(READY) ## compare the models with the usual peers, an hour or more; writes docs/figures.md (ARGS=--set lfm)
 	@$(BIN)/python -m benchmarks.quality.run $(ARGS)
 
 clean: ## stop everything and delete what was made here, except .venv: .recommender and caches

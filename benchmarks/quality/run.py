@@ -21,7 +21,7 @@ from rich.table import Table
 from benchmarks.quality.configurations import Comparison, configurations
 
 RESULTS = Path(__file__).parents[1] / "results" / "quality.json"
-TABLE = Path(__file__).parents[2] / "docs" / "quality.md"
+TABLE = Path(__file__).parents[2] / "docs" / "figures.md"
 DETERMINISTIC = ("popularity", "item_knn", "ease")
 """Kinds that no seed changes: they are run once."""
 Figures = dict[str, Any]
@@ -75,7 +75,7 @@ def _runs(
 
 
 def document(sets: dict[str, Comparison], found: list[Figures]) -> str:
-    """`docs/quality.md`."""
+    """`docs/figures.md`."""
     lines = [
         "# Quality, next to the usual peers",
         "",

@@ -4,6 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from recommender.config.classic import Ease
 from recommender.config.optimisation import Optimised
 
 Fusion = Literal["identity", "sum", "concat", "adaptive_mimic", "gated"]
@@ -79,6 +80,13 @@ class TwoTower(Optimised):
     `gated`)."""
     align_by: str | None = None
     """The categorical item feature of that; null: `category`, where it is declared."""
+    teacher: Ease | None = None
+    """A linear model, fitted on the same events, whose recommendations the towers learn to give too: what it knows of
+    pairs of items goes into vectors that an index can serve. null: none."""
+    teacher_weight: Annotated[float, Field(ge=0, le=1)] = 0.5
+    """Share of the loss that is to agree with the teacher."""
+    teacher_temperature: Annotated[float, Field(gt=0)] = 0.1
+    """Divides the teacher's scores, in units of a user's best one."""
     warm_epochs: Annotated[int, Field(ge=1)] = 2
     """Most epochs of a training that goes on from an earlier night's model."""
     export_variants: tuple[ExportVariant, ...] = ()
@@ -111,6 +119,14 @@ class TwoTower(Optimised):
             raise ValueError(f"fusion {self.fusion} needs vectors of ids: set user_ids and item_ids, or fusion: sum")
         if self.normalisation != "none" and not self.hidden:
             raise ValueError(f"normalisation {self.normalisation} has no dense layers: name hidden widths, or none")
+        return self
+
+    @model_validator(mode="after")
+    def _teacher_can_teach(self) -> Self:
+        if self.teacher is not None and not self.loss.endswith("_softmax"):
+            raise ValueError(f"a teacher's soft targets need a softmax, not {self.loss}: set loss: in_batch_softmax")
+        if self.teacher is not None and self.history == "none":
+            raise ValueError("a teacher scores a user's history: set history: weighted, or leave out teacher")
         return self
 
     @model_validator(mode="after")

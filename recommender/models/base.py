@@ -149,6 +149,11 @@ class Model(ABC):
             return TopK(np.zeros((0, k), np.int32), np.zeros((0, k), np.float32))
         return TopK(np.concatenate([part.items for part in parts]), np.concatenate([part.scores for part in parts]))
 
+    @property
+    def vector_model(self) -> "Model | None":
+        """The model whose vectors an index of nearest neighbours may hold; None where there are none."""
+        return self if self.factorises else None
+
     def similar_items(self, k: int) -> TopK:
         """The `k` items most like each item of the attached data set, itself left out."""
         return most_similar(self.item_vectors(), k)

@@ -5,6 +5,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 from scipy import sparse
 
 from recommender.config.classic import Ease as EaseConfig
@@ -57,6 +58,19 @@ class Ease(ItemItem):
             np.einsum("ii->i", matrix)[:] += np.float32(self.config.regularisation)
             invert(matrix)
         self._take(matrix)
+
+    def pull(self, met: npt.NDArray[np.int64], items: npt.NDArray[np.int64]) -> Scores:
+        """(m, n) B: what meeting each of the first adds to the score of each of the second.
+
+        Both are indices of the attached data set; items without an event in training pull nothing and aren't pulled.
+        """
+        place = self._fitted().get_indexer(pd.Index(self.dataset.item_ids))
+        row, column = place[met], place[items]
+        pulls: Scores = self._inverse[np.ix_(np.maximum(row, 0), np.maximum(column, 0))]
+        pulls *= -1 / self._diagonal[np.maximum(column, 0)]
+        pulls[row < 0] = 0
+        pulls[:, column < 0] = 0
+        return pulls
 
     def _weigh(self, queries: sparse.csr_matrix) -> Scores:
         scores: Scores = queries @ self._inverse

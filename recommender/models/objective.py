@@ -15,6 +15,8 @@ from recommender.data.dataset import Dataset, TrainingRows
 from recommender.errors import TrainingError
 from recommender.features.encoding import FeatureEncoder
 from recommender.models.attached import Attached, history_tensors
+from recommender.models.distillation import Distillation
+from recommender.models.ease import Ease
 from recommender.models.mimic import alignment_loss, mimic_loss
 from recommender.models.towers import Encoded
 from recommender.models.widening import Widening
@@ -43,7 +45,9 @@ class Objective:
         encoders: tuple[FeatureEncoder, FeatureEncoder],
         state: Attached,
         device: torch.device,
+        teacher: Ease | None = None,
     ) -> None:
+        self._distillation = None if teacher is None else Distillation(teacher, config)
         self._towers, self._config, self._device = towers, config, device
         self._reads_history = config.history != "none"
         self._batches = BatchMaker(
@@ -80,14 +84,14 @@ class Objective:
         batch, log_q = self._widen(drawn, rng)
         users, items, categories = self._encode(batch, rng)
         targets = (self._on_device(batch.targets[0]), self._on_device(batch.targets[1]))
-        loss = self._score_loss(
-            users.vector,
-            items.vector,
-            self._on_device(log_q),
-            targets,
-            (self._on_device(batch.forbidden[0]), self._on_device(batch.forbidden[1])),
-            self._on_device(batch.weights),
-        )
+        scored = users.vector, items.vector, self._on_device(log_q)
+        if self._distillation is None:
+            forbidden = (self._on_device(batch.forbidden[0]), self._on_device(batch.forbidden[1]))
+            loss = self._score_loss(*scored, targets, forbidden, self._on_device(batch.weights))
+        else:
+            goal, (row, column) = self._distillation.goal(batch, log_q)
+            forbidden = (row.to(self._device), column.to(self._device))
+            loss = losses.soft_cross_entropy(*scored, forbidden, goal.to(self._device), self._config.temperature)
         if users.augmented is None or items.augmented is None:
             return loss
         user_taste, item_taste = (vector[:, : self._config.dimension] for vector in (users.vector, items.vector))

@@ -21,6 +21,8 @@ from recommender.features.encoding import MAX_CATEGORIES, FeatureEncoder
 from recommender.models.attached import Attached, history_tensors
 from recommender.models.base import ALONE, Model, Support
 from recommender.models.compatibility import require_definitions
+from recommender.models.distillation import fitted_teacher
+from recommender.models.ease import Ease
 from recommender.models.export import export_towers
 from recommender.models.export_variants import variant_file, write_variants
 from recommender.models.fitted import Fitted, ids_with_rows
@@ -110,12 +112,17 @@ class TwoTower(Model):
             FeatureEncoder.fit(rows.item_features, self.item_features, self.preprocessing, self.max_categories),
         )
         ids = ids_with_rows(dataset, rows)
+        teacher = None
+        if self.config.teacher is not None:
+            teacher = fitted_teacher(
+                self.config.teacher, self.training, self.item_features, dataset, rows, support, progress
+            )
         with seeded(self.training):
             self._fitted = fitted = Fitted.fresh(self.config, encoders, ids, self.device)
             self._read(dataset)
             if support.start is not None:
                 self._go_on_from(support.start)
-            objective = self.objective(rows)
+            objective = self.objective(rows, teacher)
             self.report = fit_module(
                 fitted.towers,
                 lambda epoch: objective.epoch(np.random.default_rng([self.training.seed, epoch])),
@@ -138,10 +145,12 @@ class TwoTower(Model):
         """Both towers, `user` and `item`."""
         return self._trained().towers
 
-    def objective(self, rows: TrainingRows) -> Objective:
+    def objective(self, rows: TrainingRows, teacher: Ease | None = None) -> Objective:
         """Examples of the attached data set, as the towers learn from them."""
         fitted = self._trained()
-        return Objective(fitted.towers, self.config, self.dataset, rows, fitted.encoders, self._state(), self.device)
+        return Objective(
+            fitted.towers, self.config, self.dataset, rows, fitted.encoders, self._state(), self.device, teacher
+        )
 
     def attach(self, dataset: Dataset) -> None:
         """Score this data set from now on; see `Model.attach`.

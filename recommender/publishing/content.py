@@ -72,8 +72,9 @@ def build_content(model: Model, users: Path, items: Path, config: Publish) -> Co
             lists.append(UserLists(SEGMENT, dataset.user_ids[newcomers], ranked))
     catalogue = pd.read_parquet(items).set_index(ITEM_ID).reindex(dataset.item_ids)
     index = None
-    if model.factorises and (vectors := model.item_vectors()).shape[1] >= _SMALLEST_INDEXED_DIMENSION:
-        index = build_index(vectors, model.user_vectors(warm))
+    vectors_of = model.vector_model
+    if vectors_of is not None and vectors_of.item_vectors().shape[1] >= _SMALLEST_INDEXED_DIMENSION:
+        index = build_index(vectors_of.item_vectors(), vectors_of.user_vectors(warm))
     return Content(
         item_ids=dataset.item_ids,
         titles=_column(catalogue, TITLE),

@@ -7,7 +7,7 @@ over it cost more than the products.
 import torch
 from torch import Tensor, nn
 
-from recommender.training.masked import log_sum_exp, mean_cost, mean_pairwise_cost
+from recommender.training.masked import cross_entropy, log_sum_exp, mean_cost, mean_pairwise_cost
 
 
 def inclusion_log_probability(shares: Tensor, draws: int) -> Tensor:
@@ -25,6 +25,19 @@ def inclusion_log_probability(shares: Tensor, draws: int) -> Tensor:
     """
     tiny = torch.finfo(shares.dtype).tiny
     return torch.log(-torch.expm1(draws * torch.log1p(-shares.clamp(tiny, 1 - 1e-6))))
+
+
+def soft_cross_entropy(
+    users: Tensor, items: Tensor, log_q: Tensor, forbidden: tuple[Tensor, Tensor], goal: Tensor, temperature: float
+) -> Tensor:
+    """Cross entropy between what each candidate should get and the softmax of its corrected score:
+
+        loss = - sum_uj goal_uj log( exp(s_uj - log_q_j) / sum_k exp(s_uk - log_q_k) )
+
+    where k runs over the candidates that are not forbidden to u. Arguments as of `in_batch_softmax`; `goal` is (b, c),
+    0 for forbidden pairs.
+    """
+    return cross_entropy(users / temperature, items, -log_q, forbidden[0], forbidden[1], goal)
 
 
 def in_batch_softmax(

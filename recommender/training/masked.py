@@ -34,6 +34,38 @@ def mean_pairwise_cost(
     return result
 
 
+def cross_entropy(users: Tensor, items: Tensor, bias: Tensor, rows: Tensor, columns: Tensor, goal: Tensor) -> Tensor:
+    """Scalar: sum of goal * (log_sum_exp - score - bias), without the masked pairs; `goal` is (b, c), `bias` (c,)."""
+    result: Tensor = _CrossEntropy.apply(users, items, bias, rows, columns, goal)  # type: ignore[no-untyped-call]
+    return result
+
+
+class _CrossEntropy(torch.autograd.Function):
+    """The softmax's matrix becomes the slope in place: weight of the row times probability, less the goal."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, users: Tensor, items: Tensor, bias: Tensor, rows: Tensor, columns: Tensor, goal: Tensor
+    ) -> Tensor:
+        scores = torch.addmm(bias, users, items.T)
+        aimed = (goal * scores).sum(dtype=bias.dtype)
+        scores[rows, columns] = -torch.inf
+        largest = scores.max(1, keepdim=True).values.clamp_min(torch.finfo(scores.dtype).min)
+        scores.sub_(largest).exp_()
+        total, weight = scores.sum(1, dtype=bias.dtype), goal.sum(1)
+        # a row without an unmasked item has no goal either
+        loss = (weight * (total.clamp_min(torch.finfo(bias.dtype).tiny).log() + largest.squeeze(1))).sum() - aimed
+        scores.mul_((weight / total.clamp_min(torch.finfo(bias.dtype).tiny)).unsqueeze(1)).sub_(goal)
+        ctx.save_for_backward(users, items, scores)
+        return loss
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, None, None, None, None]:
+        users, items, slope = ctx.saved_tensors
+        to_users, to_items = slope @ items.to(slope.dtype), slope.T @ users.to(slope.dtype)
+        return grads[0] * to_users, grads[0] * to_items, None, None, None, None
+
+
 class _MaskedLogSumExp(torch.autograd.Function):
     """log sum_j exp(users @ items.T + bias) without the masked pairs, keeping one (b, c) matrix.
 

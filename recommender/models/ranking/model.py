@@ -90,15 +90,17 @@ class Ranking(Model):
         started = time.monotonic()
         start = support.start if isinstance(support.start, Ranking) and support.start.features else None
         self._models, reports = self._make(), {}
-        for name, section in self.config.candidates.items():
-            known = support.fitted.get(section.model_dump_json())
+        fitted = dict(support.fitted)
+        for name, section in _teachers_first(self.config):
+            known = fitted.get(section.model_dump_json())
             report = getattr(known, "report", None)
             if known is not None and report is not None:
                 self._models[name], reports[name] = known, report
                 continue
-            own = _room(support, name, start)
+            own = replace(_room(support, name, start), fitted=fitted)
             told = _prefixed(progress, name)
             reports[name] = self._models[name].fit(dataset, rows, truth, epochs=epochs, progress=told, support=own)
+            fitted[section.model_dump_json()] = self._models[name]
         self.features = ()
         if start is not None:
             self.reranker, self.features = start.reranker, start.features
@@ -152,6 +154,11 @@ class Ranking(Model):
         scores -= scores.max(1, keepdims=True) + 1 - lowest[:, None]  # below all that the learners have put in order
         scores[row, candidates.items] = answers
         return scores
+
+    @property
+    def vector_model(self) -> Model | None:
+        """The first of the models that has vectors."""
+        return next((model for model in self._models.values() if model.factorises), None)
 
     def similar_items(self, k: int) -> TopK:
         """As the first of the models sees it."""
@@ -231,11 +238,12 @@ class Ranking(Model):
                 break
             truth, later = self._sampled(choices(earlier, later), days), earlier
             progress(f"labels of {len(truth.users):,} users after {earlier.ds}: fitting the models up to then")
-            models = self._make()
-            for name, model in models.items():
-                model.fit(
-                    earlier, rows, epochs=epochs[name] or None, progress=_prefixed(progress, f"{name}, {earlier.ds}")
-                )
+            models, fitted = self._make(), dict[str, Model]()
+            for name, section in _teachers_first(self.config):
+                told = _prefixed(progress, f"{name}, {earlier.ds}")
+                support = Support(fitted=fitted)
+                models[name].fit(earlier, rows, epochs=epochs[name] or None, progress=told, support=support)
+                fitted[section.model_dump_json()] = models[name]
             windows.append(self.labelled(earlier, models, truth))
             self.features = PairsTable(earlier, tuple(models)).names
         if windows:
@@ -247,6 +255,11 @@ class Ranking(Model):
         rng = np.random.default_rng([self.training.seed, days])
         chosen = np.sort(rng.choice(len(truth.users), self.config.label_users, replace=False))
         return Truth(truth.users[chosen], truth.relevant[chosen])
+
+
+def _teachers_first(config: RankingConfig) -> list[tuple[str, Any]]:
+    """Names and sections of the models, those that learn from another after the others."""
+    return sorted(config.candidates.items(), key=lambda item: getattr(item[1], "teacher", None) is not None)
 
 
 def _mean_score(scores: Mapping[str, npt.NDArray[np.float32]]) -> npt.NDArray[np.float32]:
