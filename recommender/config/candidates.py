@@ -11,10 +11,12 @@ from recommender.config.ncf import Ncf
 from recommender.config.section import KIND_TAG
 from recommender.config.two_tower import TwoTower
 
+DEFAULT_KIND = "two_tower"
+
 
 def tag_of(given: Any) -> str:
     """The tag of a section, or of what shall become one; without `kind` it is the two towers."""
-    kind = given.get("kind", "two_tower") if isinstance(given, dict) else getattr(given, "kind", None)
+    kind = given.get("kind", DEFAULT_KIND) if isinstance(given, dict) else getattr(given, "kind", None)
     return f"{KIND_TAG}{kind}"
 
 

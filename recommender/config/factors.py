@@ -22,7 +22,7 @@ class Factors(Optimised, FromHistories):
     learning_rate: Annotated[float, Field(gt=0)] = 0.02
     schedule: Literal["constant", "cosine", "linear"] = "cosine"
     """How the learning rate falls over `max_epochs`."""
-    warmup_epochs: Annotated[float, Field(ge=0)] = 2.0
+    warmup_epochs: Annotated[float, Field(ge=0)] = 0.5
     """Epochs over which the learning rate first rises from nothing."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     averaging: Annotated[float, Field(ge=0, lt=1)] = 0.0

@@ -14,6 +14,7 @@ from recommender.config.section import KIND_TAG
 from recommender.config.two_tower import TwoTower
 
 AnyModel = TwoTower | Head | Ncf | Popularity | ItemKnn | Ials | Ease | Factors | Ranking
+MODEL_KINDS = (*STAND_ALONE, "ranking")
 ModelConfig = Annotated[
     Annotated[TwoTower, Tag(f"{KIND_TAG}two_tower")]
     | Annotated[Head, Tag(f"{KIND_TAG}head")]
@@ -24,5 +25,5 @@ ModelConfig = Annotated[
     | Annotated[Ease, Tag(f"{KIND_TAG}ease")]
     | Annotated[Factors, Tag(f"{KIND_TAG}factors")]
     | Annotated[Ranking, Tag(f"{KIND_TAG}ranking")],
-    Discriminator(tag_of, "kind", f"kind must be one of {', '.join(STAND_ALONE)}, ranking", None),
+    Discriminator(tag_of, "kind", f"kind must be one of {', '.join(MODEL_KINDS)}", None),
 ]

@@ -14,6 +14,8 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from recommender.config.candidates import DEFAULT_KIND
+from recommender.config.models import MODEL_KINDS
 from recommender.config.profile import Profile
 from recommender.config.section import first_problem, place
 from recommender.config.yaml12 import load_yaml, read_yaml
@@ -211,5 +213,14 @@ def _merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     merged = dict(base)
     for key, value in changes.items():
         old = merged.get(key)
-        merged[key] = _merged(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+        if not isinstance(old, dict) or not isinstance(value, dict) or _is_another_model(old, value):
+            merged[key] = value
+        else:
+            merged[key] = _merged(old, value)
     return merged
+
+
+def _is_another_model(old: dict[str, Any], new: dict[str, Any]) -> bool:
+    """True for sections of two kinds of model: they have other keys, so that the new one stands alone."""
+    kind = new.get("kind")
+    return kind in MODEL_KINDS and kind != old.get("kind", DEFAULT_KIND)

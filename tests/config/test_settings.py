@@ -142,6 +142,16 @@ def test_a_look_up_needs_no_data_and_a_named_profile_finds_the_data_it_ran_on(
     assert load_settings(str(profile)).data == tmp_path
 
 
+def test_another_kind_of_model_stands_alone(profile: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    profile.write_text(profile.read_text() + "model: {dimension: 32}\nengine: {memory_gb: 3}\n")
+    monkeypatch.setenv("RECOMMENDER__MODEL__KIND", "ease")
+    monkeypatch.setenv("RECOMMENDER__ENGINE__KIND", "spark")
+    changed = load_settings(str(profile), reads_sources=False).profile
+    assert (changed.model.kind, changed.engine.kind, changed.engine.memory_gb) == ("ease", "spark", 3)
+    monkeypatch.setenv("RECOMMENDER__MODEL__KIND", "two_tower")
+    assert load_settings(str(profile), reads_sources=False).profile.model.dimension == 32
+
+
 @pytest.mark.parametrize(
     ("text", "message"), [("much", "RECOMMENDER__TRAINING__SEED: training.seed"), ("[", "not a YAML")]
 )

@@ -12,9 +12,7 @@ from recommender.storage import embedded
 from recommender.storage.postgres import READER, connect
 
 SMALL = {
-    "MODEL__DIMENSION": "16",
-    "MODEL__HISTORY_LENGTH": "10",
-    "MODEL__MAX_EPOCHS": "1",
+    "MODEL": "{kind: two_tower, dimension: 16, history_length: 10, max_epochs: 1}",
     "TRAINING__WINDOW_DAYS": "60",
     "TRAINING__REFIT": "false",
     "FEATURES__SNAPSHOT_EVERY_DAYS": "30",
