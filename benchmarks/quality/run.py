@@ -85,8 +85,9 @@ def document(sets: dict[str, Comparison], found: list[Figures]) -> str:
         f"Measured on {platform.machine()} with {os.cpu_count()} cores, no GPU.",
     ]
     for name, comparison in sets.items():
-        rows = _rows([figures for figures in found if figures["set"] == name], comparison)
-        if rows:
+        measured = [figures for figures in found if figures["set"] == name]
+        if measured:
+            rows = _rows(measured, comparison)
             lines += ["", f"## {name}", "", f"Hyper-parameters: {comparison.chosen_on}", ""]
             lines += ["| " + " | ".join(_HEADER) + " |", "| " + " | ".join("---" for _ in _HEADER) + " |"]
             lines += ["| " + " | ".join(row) + " |" for row in rows]
