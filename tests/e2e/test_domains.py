@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import date
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -100,7 +101,7 @@ def test_lists_are_in_the_order_of_the_learners(ranked: Settings) -> None:
     rows = ask(ranked, "select user_id, rank, score from reco.recommendations order by user_id, rank")
     users = [user for user, _, _ in rows]
     scores = np.array([score for *_, score in rows])
-    same = np.array([one == other for one, other in zip(users, users[1:], strict=False)])
+    same = np.array([one == other for one, other in pairwise(users)])
     assert (np.diff(scores)[same] <= 0).all()
 
 
