@@ -85,10 +85,12 @@ class TwoTower(Optimised):
     pairs of items goes into vectors that an index can serve. null: none."""
     teacher_weight: Annotated[float, Field(ge=0, le=1)] = 0.5
     """Share of the loss that is to agree with the teacher."""
-    teacher_temperature: Annotated[float, Field(gt=0)] = 0.1
+    teacher_temperature: Annotated[float, Field(gt=0)] = 0.15
     """Divides the teacher's scores, in units of a user's best one."""
-    warm_epochs: Annotated[int, Field(ge=1)] = 2
+    warm_epochs: Annotated[int, Field(ge=1)] = 1
     """Most epochs of a training that goes on from an earlier night's model."""
+    warm_rate: Annotated[float, Field(gt=0, le=1)] = 0.3
+    """Share of `learning_rate` with which such a training begins; it falls to nothing over `warm_epochs`."""
     export_variants: tuple[ExportVariant, ...] = ()
     """Smaller ONNX files written beside the float32 ones; the metrics say what each loses."""
 

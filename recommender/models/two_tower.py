@@ -273,10 +273,13 @@ class TwoTower(Model):
         carry_over(start._trained(), self._trained(), self._state(), start.name, ids_add_to_metadata=adds)
 
     def _schedule(self, support: Support) -> TwoTowerConfig:
-        """How long to learn; shorter where the weights are good already."""
+        """How long and how fast to learn; a full rate would undo what a falling one has settled in good weights."""
         if support.start is None:
             return self.config
-        return self.config.model_copy(update={"max_epochs": min(self.config.warm_epochs, self.config.max_epochs)})
+        epochs = min(self.config.warm_epochs, self.config.max_epochs)
+        rate = self.config.warm_rate * self.config.learning_rate
+        falling = {"max_epochs": epochs, "learning_rate": rate, "schedule": "cosine", "warmup_epochs": 0.0}
+        return self.config.model_copy(update=falling)
 
     def _recall(self, truth: Truth) -> float:
         self._forget_vectors()

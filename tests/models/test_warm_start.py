@@ -85,6 +85,20 @@ def test_whoever_was_known_keeps_their_vector(fusion: str) -> None:
         torch.testing.assert_close(new, old, atol=1e-6, rtol=0, msg=name)
 
 
+def test_it_begins_at_a_share_of_the_rate_and_comes_to_rest() -> None:
+    start, dataset = started(), next_night()
+    rates, moved = {}, {}
+    for share in (0.01, 1.0):
+        model = make(warm_rate=share, averaging=0)
+        report = model.fit(dataset, rows_of(dataset), support=Support(start=start))
+        rates[share] = [entry["learning_rate"] for entry in report.history]
+        before, after = weights(start)["item.ids.weight"], weights(model)["item.ids.weight"]
+        moved[share] = float((after[: len(before)] - before).norm())
+    assert 0 < moved[0.01] < 0.1 * moved[1.0]
+    for share, (first, last) in rates.items():
+        assert last < 0.2 * first < first < share * SMALL["learning_rate"]
+
+
 def test_new_ids_start_at_zero_where_vectors_are_added_to_the_metadata() -> None:
     _, after = carried(fusion="sum")
     assert after["item.ids.weight"].shape == (ITEMS + 5, 16)
