@@ -23,7 +23,7 @@ from recommender.features.measures import Entity
 from recommender.features.provenance import built_versions
 from recommender.models.base import Model
 from recommender.models.popularity import Popularity
-from recommender.models.registry import MODELS
+from recommender.models.registry import load_model
 from recommender.progress import Progress
 from recommender.storage import registry
 from recommender.storage.artifacts import verify
@@ -151,7 +151,7 @@ def _popularity(dataset: Dataset, truth: Truth, ks: list[int]) -> Figures:
 
 def _load(kind: str, folder: Path, expected: str, dataset: Dataset) -> Model:
     verify(folder, expected)
-    model = MODELS[kind].load(folder)
+    model = load_model(kind, folder)
     model.attach(dataset)
     return model
 

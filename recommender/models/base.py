@@ -43,6 +43,8 @@ class Support:
     """Folder in which an interrupted fit finds where it was."""
     logs: Path | None = None
     """Folder for TensorBoard."""
+    epochs: Mapping[str, int] = field(default_factory=dict)
+    """For how many epochs each part of a composite model learns, in place of those that all are given."""
     on_epoch: Callable[[int, float], None] | None = None
     """Told each epoch and its validation recall; a search stops a hopeless fit by raising from it."""
 
@@ -61,6 +63,9 @@ class Model(ABC):
     """True where a score is the dot product of a user's and an item's vector. Others define `scores`."""
     warm_starts: ClassVar[bool] = False
     """True where `fit` goes on from `Support.start`; others always begin from nothing."""
+
+    report: FitReport | None = None
+    """How the fit went; None before it."""
 
     def __init__(self) -> None:
         self._dataset: Dataset | None = None

@@ -108,7 +108,8 @@ class Factors(HistoryModel):
             )
         self._take(tables)
         self.attach(dataset)
-        return FitReport(report.epochs, time.monotonic() - started, report.history)
+        self.report = FitReport(report.epochs, time.monotonic() - started, report.history)
+        return self.report
 
     def attach(self, dataset: Dataset) -> None:
         super().attach(dataset)

@@ -91,7 +91,8 @@ class HistoryModel(Model):
         self._learn(met, side_rows(dataset.item_features.iloc[items], self.side), progress)
         self._ids = pd.Index(dataset.item_ids[items])
         self.attach(dataset)
-        return FitReport(epochs=0, seconds=time.monotonic() - started)
+        self.report = FitReport(epochs=0, seconds=time.monotonic() - started)
+        return self.report
 
     def attach(self, dataset: Dataset) -> None:
         """Score this data set from now on; see `Model.attach`.

@@ -90,7 +90,8 @@ class Popularity(Model):
         started = time.monotonic()
         require_columns(self.kind, self.segments, dataset)
         self.attach(dataset)
-        return FitReport(epochs=0, seconds=time.monotonic() - started)
+        self.report = FitReport(epochs=0, seconds=time.monotonic() - started)
+        return self.report
 
     def attach(self, dataset: Dataset) -> None:
         """Count the events of this data set.

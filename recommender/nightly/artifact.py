@@ -43,7 +43,8 @@ def is_whole(folder: Path, checksum: str) -> bool:
 
 
 def fit_figures(report: FitReport) -> dict[str, Any]:
-    return {"epochs": report.epochs, "seconds": round(report.seconds, 2), "history": report.history}
+    figures = {"epochs": report.epochs, "seconds": round(report.seconds, 2), "history": report.history}
+    return figures | ({"parts": report.parts} if report.parts else {})
 
 
 def data_figures(rows: TrainingRows) -> dict[str, int]:

@@ -14,22 +14,24 @@ from recommender.config.models import AnyModel, ModelConfig
 from recommender.config.profile import Profile
 from recommender.config.settings import Settings
 from recommender.data.split import Split
+from recommender.errors import ArtifactError
 from recommender.features.loading import fingerprint, load_dataset, training_rows, truth_after
-from recommender.models.base import Support
+from recommender.models.base import Model, Support
 from recommender.nightly.artifact import data_figures, fit_figures, is_whole, keep, summary
-from recommender.nightly.contest import HEADLINE, Contest, Entrant, compete, fit, labels
+from recommender.nightly.contest import HEADLINE, Contest, Entrant, compete, fit_from, labels
 from recommender.nightly.past import LakePast, Material
-from recommender.nightly.start import WARM, find_refit_start, find_start, load_start
+from recommender.nightly.start import FULL, WARM, Start, find_start, load_start, refit_starts
 from recommender.progress import Progress
 from recommender.storage import registry
 from recommender.storage.artifacts import checksum
 from recommender.storage.lake import Lake
 from recommender.training.distributed import is_first
+from recommender.training.report import FitReport
 
 if TYPE_CHECKING:
     from feast import FeatureStore
 
-RECIPE = 4
+RECIPE = 5
 """Raised when the training code changes what the same data and configuration give."""
 REFIT_SUFFIX = "full"
 SECTIONS = ("model", "training", "evaluation", "features", "preprocessing")
@@ -73,6 +75,8 @@ def train_candidate(
         known = registry.find(connection, version)
         if known is not None and is_whole(known.artifact, known.checksum):
             _register_service(store, settings, connection, version)
+            if registry.newest_of(connection, ds).model_version != version:
+                registry.is_newest(connection, version)
             return Trained(version, f"{version} is trained already")
     truth = truth_after(lake, dataset, split.judged_at, known=ds)
     rows = training_rows(store, profile, dataset)
@@ -110,8 +114,9 @@ def refit_champion(
 ) -> Trained | None:
     """Fit a champion promoted tonight once more, on everything up to `ds`, by its own configuration.
 
-    It begins as `find_refit_start` says, and runs for as many epochs as the judged fit took. None when there is nothing
-    to do: nobody was promoted tonight, or the profile asks for no refit.
+    It begins as `refit_starts` says, and runs for as many epochs as the judged fit took. None when there is nothing
+    to do: nobody was promoted tonight, the profile asks for no refit, or there is nothing to go on from; then the
+    judged weights serve.
     """
     champion = registry.champion(connection)
     if champion is None or champion.ds != ds or not settings.profile.training.refit or "model" not in champion.config:
@@ -126,16 +131,15 @@ def refit_champion(
     dataset = load_dataset(lake, profile, ds, known=ds)
     rows = training_rows(store, profile, dataset)
     material = Material(dataset, rows, None, LakePast(lake, profile, store, ds, known=ds))
-    start = find_refit_start(registry.history(connection, before=ds), champion, profile.training)
-    epochs = int(champion.metrics["fit"]["epochs"]) or None
-    progress(f"refitting on {len(rows.event):,} events up to {ds}" + (f", {epochs} epochs" if epochs else ""))
-    checkpoints = settings.checkpoints / f"{ds}-{folder.name}"
-    support = Support(material.past, load_start(start, progress), {}, checkpoints, settings.tensorboard / folder.name)
-    model, report, how = fit(profile, config, material, support, progress, epochs)
+    done = _refitted(settings, profile, config, champion, material, registry.history(connection, before=ds), progress)
+    if done is None:
+        progress(f"no refit: {champion.model_version} serves as it was judged")
+        return None
+    model, report, start = done
     if is_first():
         metrics = {
             "fit": fit_figures(report),
-            "start": {"how": how, "from": start.name if how == WARM else None, "why": start.why},
+            "start": {"how": FULL if start.version is None else WARM, "from": start.name, "why": start.why},
             "data": {"fingerprint": fingerprint(dataset), "trained_to": str(ds), **data_figures(rows)},
         }
         keep(model, config, profile, metrics, folder, progress)
@@ -143,6 +147,32 @@ def refit_champion(
         _discard_checkpoints(settings, ds)
     told = f"{champion.model_version} refitted up to {ds}: {summary(report)}"
     return Trained(champion.model_version, told, report.epochs, report.seconds)
+
+
+def _refitted(
+    settings: Settings,
+    profile: Profile,
+    config: AnyModel,
+    champion: registry.ModelVersion,
+    material: Material,
+    history: list[registry.ModelVersion],
+    progress: Progress,
+) -> tuple[Model, FitReport, Start] | None:
+    """From the first start that can be read and fits; None without one."""
+    judged, name = champion.metrics["fit"], f"{champion.model_version}-{REFIT_SUFFIX}"
+    epochs = int(judged["epochs"]) or None
+    progress(f"refitting on {len(material.rows.event):,} events" + (f", {epochs} epochs" if epochs else ""))
+    for start in refit_starts(history, champion):
+        begun = load_start(start, progress)
+        if begun is None and start.version is not None:
+            continue
+        checkpoints, logs = settings.checkpoints / f"{champion.ds}-{name}", settings.tensorboard / name
+        support = Support(material.past, begun, {}, checkpoints, logs, judged.get("parts", {}))
+        try:
+            return *fit_from(profile, config, material, support, progress, epochs), start
+        except ArtifactError as error:
+            progress(f"not from {start.name}: {error}")
+    return None
 
 
 def _entrants(profile: Profile, split: Split, history: list[registry.ModelVersion]) -> list[Entrant]:

@@ -122,7 +122,7 @@ def compete(
         All of them failed; where there is only one, its own error.
     """
     shared = {part.model_dump_json() for entrant in entrants for part in parts_of(entrant.config)}
-    fitted: dict[str, Model] = {}
+    fitted: dict[str, dict[str, Model]] = {WARM: {}, FULL: {}}
     best: Fitted | None = None
     found: dict[str, dict[str, Any]] = {}
     errors: list[RecommenderError] = []
@@ -130,7 +130,9 @@ def compete(
     for entrant in sorted(entrants, key=lambda entrant: len(parts_of(entrant.config))):
         label, key = entrant.label, entrant.config.model_dump_json()
         progress(f"{label}: {entrant.start.why}")
-        support = Support(material.past, None, fitted, checkpoints / label, logs[label])
+        # of parts that went on from earlier weights the few epochs say nothing of a training from nothing
+        begins = FULL if entrant.start.version is None else WARM
+        support = Support(material.past, None, fitted[begins], checkpoints / label, logs[label])
         try:
             done = fit_entrant(profile, entrant, material, support, progress)
         except DatabaseError:
@@ -142,7 +144,7 @@ def compete(
             continue
         found[label] = {**done.figures, "epochs": done.report.epochs, "seconds": round(done.seconds, 2)}
         if key in shared:
-            fitted[key] = done.model
+            fitted[done.how][key] = done.model
         if best is None or (done.rank, -place[label]) > (best.rank, -place[best.entrant.label]):
             best = done
     if best is None:
@@ -167,7 +169,6 @@ def fit(
     material: Material,
     support: Support,
     progress: Progress,
-    epochs: int | None = None,
 ) -> tuple[Model, FitReport, str]:
     """A new model fitted on the material, and whether it went on from `support.start` (`warm`) or not (`full`).
 
@@ -175,20 +176,28 @@ def fit(
     """
     if support.start is not None:
         try:
-            return *_fitted(profile, config, material, support, progress, epochs), WARM
+            return *fit_from(profile, config, material, support, progress), WARM
         except ArtifactError as error:
             progress(f"training from nothing: {error}")
-    return *_fitted(profile, config, material, replace(support, start=None), progress, epochs), FULL
+            support = replace(support, start=None, fitted={})
+    return *fit_from(profile, config, material, support, progress), FULL
 
 
-def _fitted(
+def fit_from(
     profile: Profile,
     config: AnyModel,
     material: Material,
     support: Support,
     progress: Progress,
-    epochs: int | None,
+    epochs: int | None = None,
 ) -> tuple[Model, FitReport]:
+    """A new model fitted on the material from `support.start`, if there is one.
+
+    Raises
+    ------
+    ArtifactError
+        The start doesn't fit.
+    """
     model = new_model(config, profile)
     report = model.fit(
         material.dataset, material.rows, material.truth, epochs=epochs, progress=progress, support=support

@@ -12,7 +12,7 @@ from recommender.config.training import Training
 from recommender.data.split import Split
 from recommender.errors import ArtifactError
 from recommender.models.base import Model
-from recommender.models.registry import MODELS
+from recommender.models.registry import MODELS, load_model
 from recommender.progress import Progress
 from recommender.storage.artifacts import verify
 from recommender.storage.registry import ModelVersion
@@ -77,16 +77,17 @@ def find_start(
     return Start(None, "no champion is of this configuration")
 
 
-def find_refit_start(history: Sequence[ModelVersion], champion: ModelVersion, training: Training) -> Start:
-    """Where the refit of tonight's champion begins; it may know everything up to its night.
+def refit_starts(history: Sequence[ModelVersion], champion: ModelVersion) -> list[Start]:
+    """Where the refit of tonight's champion may begin, the best first; it may know everything up to its night.
 
     A champion that was trained from nothing is refitted from nothing: going on from its judged weights, which are
     weeks old, for a few epochs would publish less than what was judged. One that went on from earlier weights is
-    refitted from the newest refitted weights of its configuration, or else from its own judged ones.
+    refitted from the newest refitted weights of its configuration, or else from its own judged ones; the few epochs
+    that it took say nothing of a training from nothing.
     """
-    went_on = champion.metrics.get("start", {}).get("how") == WARM
-    if not (training.warm_start and went_on and MODELS[champion.kind].warm_starts):
-        return Start(None, "trained from nothing, refitted from nothing")
+    if champion.metrics.get("start", {}).get("how") != WARM:
+        return [Start(None, "trained from nothing, refitted from nothing")]
+    judged = Start(champion, "goes on from the judged weights")
     for version in history:
         alike = all(version.config.get(section) == champion.config.get(section) for section in CONFIGURES_START)
         if (
@@ -95,8 +96,8 @@ def find_refit_start(history: Sequence[ModelVersion], champion: ModelVersion, tr
             and alike
             and version.serving_artifact is not None
         ):
-            return Start(version, f"goes on from what {version.model_version} published", refitted=True)
-    return Start(champion, "goes on from the judged weights")
+            return [Start(version, f"goes on from what {version.model_version} published", refitted=True), judged]
+    return [judged]
 
 
 def load_start(start: Start, progress: Progress) -> Model | None:
@@ -108,9 +109,9 @@ def load_start(start: Start, progress: Progress) -> Model | None:
         folder, checksum = start.version.served
     try:
         verify(folder, checksum)
-        return MODELS[start.version.kind].load(folder)
+        return load_model(start.version.kind, folder)
     except ArtifactError as error:
-        progress(f"training from nothing: {error}")
+        progress(f"training can't go on from {start.version.model_version}: {error}")
         return None
 
 

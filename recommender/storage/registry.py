@@ -81,6 +81,14 @@ def newest_of(connection: psycopg.Connection, ds: date) -> ModelVersion:
     return _version(row)
 
 
+def is_newest(connection: psycopg.Connection, model_version: str) -> None:
+    """From now on `newest_of` its night is this one: it was trained again, and found to be there."""
+    with connection.transaction():
+        connection.execute(
+            "update reco.models set trained_at = clock_timestamp() where model_version = %s", [model_version]
+        )
+
+
 def register(
     connection: psycopg.Connection,
     model_version: str,

@@ -12,3 +12,5 @@ class FitReport:
     seconds: float
     history: list[dict[str, float]] = field(default_factory=list)
     """One entry an epoch: loss, validation recall, seconds."""
+    parts: dict[str, int] = field(default_factory=dict)
+    """Epochs kept of each part, where the model is made of several that learn by themselves."""

@@ -137,6 +137,40 @@ def test_the_models_are_listed(two_nights: Settings) -> None:
     assert f"warm from {first['model_version']}" in table
 
 
+def test_a_version_that_is_trained_again_is_the_one_to_judge(two_nights: Settings) -> None:
+    newest = candidate(two_nights, SECOND).model_version
+    with connect(two_nights) as connection:
+        connection.execute(
+            """insert into reco.models (model_version, kind, ds, status, artifact, checksum, config, metrics)
+               select 'another', kind, ds, 'candidate', artifact, checksum, config, metrics
+               from reco.models where model_version = %s""",
+            [newest],
+        )
+    assert candidate(two_nights, SECOND).model_version == "another"
+    pipeline.train(two_nights, SECOND)
+    assert candidate(two_nights, SECOND).model_version == newest
+    with connect(two_nights) as connection:
+        connection.execute("delete from reco.models where model_version = 'another'")
+
+
+def test_a_refit_whose_start_is_damaged_goes_on_from_what_was_judged(two_nights: Settings) -> None:
+    first, second = candidate(two_nights, FIRST), candidate(two_nights, SECOND)
+    with connect(two_nights) as connection:
+        connection.execute("update reco.models set status = 'retired' where status = 'champion'")
+        connection.execute(
+            "update reco.models set status = 'champion' where model_version = %s", [second.model_version]
+        )
+    weights = next((first.serving_artifact or first.artifact).rglob("weights.safetensors"))
+    whole = weights.read_bytes()
+    weights.write_bytes(whole[:-1])
+    pipeline.refit(two_nights, SECOND)
+    weights.write_bytes(whole)
+    refitted = json.loads((candidate(two_nights, SECOND).served[0] / "metrics.json").read_text())
+    assert refitted["start"]["from"] == second.model_version
+    assert refitted["fit"]["epochs"] == second.metrics["fit"]["epochs"]
+    assert refitted["data"]["trained_to"] == str(SECOND)
+
+
 def everything(settings: Settings) -> dict[str, Any]:
     """All files but the server's and all rows that training could read."""
     files = {

@@ -1,5 +1,6 @@
 """Rivals on the checkerboard: whoever knows the colours wins."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,9 @@ from recommender.models.base import Support
 from recommender.nightly.contest import Contest, Entrant, compete, fit, labels
 from recommender.nightly.past import Material
 from recommender.nightly.start import FULL, WARM, Start
+from recommender.storage.artifacts import checksum, writing
 from tests.models.worlds import PROFILE, checkerboard, rows_of, truth_of
+from tests.nightly.test_start import version
 
 TOWER = "{kind: two_tower, dimension: 8, history_length: 4, batch_size: 64, max_epochs: 12}"
 POPULAR = "{kind: popularity}"
@@ -89,12 +92,29 @@ def test_a_second_model_of_a_kind_has_a_number() -> None:
 def test_a_start_that_does_not_fit_is_reported_and_left() -> None:
     profile, lines = profile_of(TOWER), []
     wider = profile_of(TOWER.replace("dimension: 8", "dimension: 16"))
-    start, *_ = fit(wider, wider.model, material(), Support(), lines.append, epochs=1)
-    _, report, how = fit(profile, profile.model, material(), Support(start=start), lines.append, epochs=1)
-    assert (how, report.epochs) == (FULL, 1)
+    start, *_ = fit(wider, wider.model, material(), Support(), lines.append)
+    _, report, how = fit(profile, profile.model, material(), Support(start=start), lines.append)
+    assert (how, len(report.history) > 1) == (FULL, True)
     assert any(line.startswith("training from nothing: ") for line in lines)
-    _, _, how = fit(wider, wider.model, material(), Support(start=start), lines.append, epochs=1)
-    assert how == WARM
+    _, report, how = fit(wider, wider.model, material(), Support(start=start), lines.append)
+    assert (how, len(report.history)) == (WARM, 1)
+
+
+def test_a_part_that_went_on_is_no_part_of_what_begins_from_nothing(tmp_path: Path) -> None:
+    profile, lines = profile_of(f"{{kind: head, towers: {TOWER}, max_epochs: 1}}", TOWER), list[str]()
+    earlier, *_ = fit(profile, profile.rivals[0], material(), Support(), lines.append)
+    with writing(tmp_path / "earlier") as folder:
+        earlier.save(folder)
+    known = replace(version(1), artifact=tmp_path / "earlier", checksum=checksum(tmp_path / "earlier"))
+    entrants = [
+        Entrant("head", profile.model, Start(None, "new")),
+        Entrant("two_tower", profile.rivals[0], Start(known, "goes on")),
+    ]
+    logs = {entrant.label: tmp_path / entrant.label for entrant in entrants}
+    lines.clear()
+    compete(profile, entrants, material(), tmp_path / "checkpoints", logs, lines.append)
+    assert sum(line.startswith("epoch 1/1:") for line in lines) == 2  # the rival's towers and the head
+    assert any(line.startswith("epoch 2/12:") for line in lines)  # the head's own towers
 
 
 def test_what_a_composite_is_made_of_is_fitted_first_and_once(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from recommender.config.training import Training
 from recommender.data.split import Split
-from recommender.nightly.start import Start, find_refit_start, find_start, load_start
+from recommender.nightly.start import Start, find_start, load_start, refit_starts
 from recommender.storage.registry import ModelVersion
 
 TONIGHT = date(2026, 3, 20)
@@ -76,12 +76,11 @@ def refitted(nights_ago: int, how: str = "warm") -> ModelVersion:
 
 def test_a_refit_begins_as_its_champion_did() -> None:
     earlier = [refitted(-1), version(1), refitted(2), refitted(3)]
-    warm = find_refit_start(earlier, version(0), Training())
-    assert (warm.name, warm.refitted) == ("two_tower-2-nights-ago", True)
-    assert find_refit_start(earlier, version(0, "full"), Training()).version is None
-    assert find_refit_start(earlier, version(0), Training(warm_start=False)).version is None
-    alone = find_refit_start([version(1)], version(0), Training())
-    assert (alone.name, alone.refitted) == ("two_tower-0-nights-ago", False)
+    warm = refit_starts(earlier, version(0))
+    own = ("two_tower-0-nights-ago", False)
+    assert [(start.name, start.refitted) for start in warm] == [("two_tower-2-nights-ago", True), own]
+    assert [start.version for start in refit_starts(earlier, version(0, "full"))] == [None]
+    assert [(start.name, start.refitted) for start in refit_starts([version(1)], version(0))] == [own]
 
 
 @pytest.mark.parametrize("cut", ["trained_to", "judged_at"])
@@ -107,6 +106,6 @@ def test_decay_is_answered_once() -> None:
 def test_an_artifact_that_does_not_verify_is_no_start(tmp_path: Path) -> None:
     lines: list[str] = []
     assert load_start(Start(replace(CHAIN[0], artifact=tmp_path), ""), lines.append) is None
-    assert "training from nothing" in lines[0]
+    assert "training can't go on from two_tower-1-nights-ago: " in lines[0]
     assert load_start(Start(None, ""), lines.append) is None
     assert len(lines) == 1

@@ -14,7 +14,7 @@ from recommender.config.profile import Profile
 from recommender.config.ranking import Ranking as RankingConfig
 from recommender.config.training import Training
 from recommender.data.dataset import Dataset, Past, TrainingRows, Truth
-from recommender.errors import ArtifactError, NotReadyError
+from recommender.errors import ArtifactError, NotReadyError, TrainingError
 from recommender.models.base import ALONE, Model, Support
 from recommender.models.ranking.candidates import blocks, proposed, tables
 from recommender.models.ranking.labels import choices
@@ -56,7 +56,6 @@ class Ranking(Model):
     def __init__(self, config: RankingConfig, training: Training, make: Callable[[], Models]) -> None:
         super().__init__()
         self.config, self.training = config, training
-        self.report: FitReport | None = None
         self.features: tuple[str, ...] = ()
         """Names of what the learners read; empty where there was nothing to learn from."""
         self.reranker = Reranker.build(config, training)
@@ -77,37 +76,36 @@ class Ranking(Model):
         """Learn the models on `dataset`, then the learners on earlier nights of `support.past`; see `Model.fit`.
 
         On an earlier night a model learns for as many epochs as on this one. With `support.start` the models go on
-        from its models and the learners are its learners: no earlier night is read. `epochs` are those of every model,
-        and reported are those of the model with most.
+        from its models and the learners are its learners: no earlier night is read. `epochs` are those of every model
+        that `support.epochs` doesn't name; reported are those of each, and of the model with most.
 
         Raises
         ------
         TrainingError
-            A model can't be fitted, or no user chose any candidate.
+            A model can't be fitted.
         ArtifactError
-            The start reads other features.
+            The start has no learners, or reads other features.
         """
         started = time.monotonic()
-        start = support.start if isinstance(support.start, Ranking) and support.start.features else None
+        start = None if support.start is None else _with_learners(support.start)
         self._models, reports = self._make(), {}
         fitted = dict(support.fitted)
         for name, section in _teachers_first(self.config):
             known = fitted.get(section.model_dump_json())
-            report = getattr(known, "report", None)
-            if known is not None and report is not None:
-                self._models[name], reports[name] = known, report
+            if known is not None and known.report is not None:
+                self._models[name], reports[name] = known, known.report
                 continue
-            own = replace(_room(support, name, start), fitted=fitted)
-            told = _prefixed(progress, name)
-            reports[name] = self._models[name].fit(dataset, rows, truth, epochs=epochs, progress=told, support=own)
+            own, told = replace(_room(support, name, start), fitted=fitted), _prefixed(progress, name)
+            runs = support.epochs.get(name, epochs)
+            reports[name] = self._models[name].fit(dataset, rows, truth, epochs=runs, progress=told, support=own)
             fitted[section.model_dump_json()] = self._models[name]
         self.features = ()
         if start is not None:
             self.reranker, self.features = start.reranker, start.features
         elif support.past is not None:
             self._learn(dataset, support.past, {name: report.epochs for name, report in reports.items()}, progress)
-        else:
-            progress("no earlier night is known: candidates keep the order of the models' mean score")
+        if not self.features:
+            progress("no labels of an earlier night: candidates keep the order of the models' mean score")
         self.attach(dataset)
         history = [
             {f"{name}_{key}": value for key, value in entry.items()}
@@ -117,8 +115,8 @@ class Ranking(Model):
         if truth is not None and len(truth.users):
             history.append({"recall": recall(self, truth)})
             progress(f"re-ranked: recall@20 {history[-1]['recall']:.4f}")
-        longest = max(report.epochs for report in reports.values())
-        self.report = FitReport(longest, time.monotonic() - started, history)
+        parts = {name: report.epochs for name, report in reports.items()}
+        self.report = FitReport(max(parts.values()), time.monotonic() - started, history, parts)
         return self.report
 
     def attach(self, dataset: Dataset) -> None:
@@ -203,13 +201,13 @@ class Ranking(Model):
 
     @classmethod
     def load(cls, folder: Path) -> Self:
-        from recommender.models.registry import MODELS  # which imports this module
+        from recommender.models.registry import load_model  # which imports this module
 
         content = json.loads((folder / "model.json").read_text(encoding="utf-8"))
         config = RankingConfig.model_validate(content["config"])
         model = cls(config, Training.model_validate(content["training"]), dict)
         model._models = {
-            name: MODELS[section.kind].load(folder / CANDIDATES / name) for name, section in config.candidates.items()
+            name: load_model(section.kind, folder / CANDIDATES / name) for name, section in config.candidates.items()
         }
         model.features = tuple(content["features"])
         if model.features:
@@ -238,16 +236,28 @@ class Ranking(Model):
                 break
             truth, later = self._sampled(choices(earlier, later), days), earlier
             progress(f"labels of {len(truth.users):,} users after {earlier.ds}: fitting the models up to then")
-            models, fitted = self._make(), dict[str, Model]()
-            for name, section in _teachers_first(self.config):
-                told = _prefixed(progress, f"{name}, {earlier.ds}")
-                support = Support(fitted=fitted)
-                models[name].fit(earlier, rows, epochs=epochs[name] or None, progress=told, support=support)
-                fitted[section.model_dump_json()] = models[name]
-            windows.append(self.labelled(earlier, models, truth))
-            self.features = PairsTable(earlier, tuple(models)).names
+            if len(truth.users) == 0:
+                continue
+            try:
+                models = self._fitted_on(earlier, rows, epochs, progress)
+            except TrainingError as error:
+                progress(f"no labels of {days} days ago: {error}")
+                break
+            pairs = self.labelled(earlier, models, truth)
+            if pairs.labels.any():
+                windows.append(pairs)
+                self.features = PairsTable(earlier, tuple(models)).names
         if windows:
             self.reranker.fit(windows, self.training.seed, progress)
+
+    def _fitted_on(self, earlier: Dataset, rows: TrainingRows, epochs: Mapping[str, int], progress: Progress) -> Models:
+        """The candidate models as they would have been on an earlier night."""
+        models, fitted = self._make(), dict[str, Model]()
+        for name, section in _teachers_first(self.config):
+            told, support = _prefixed(progress, f"{name}, {earlier.ds}"), Support(fitted=fitted)
+            models[name].fit(earlier, rows, epochs=epochs[name] or None, progress=told, support=support)
+            fitted[section.model_dump_json()] = models[name]
+        return models
 
     def _sampled(self, truth: Truth, days: int) -> Truth:
         if len(truth.users) <= self.config.label_users:
@@ -255,6 +265,12 @@ class Ranking(Model):
         rng = np.random.default_rng([self.training.seed, days])
         chosen = np.sort(rng.choice(len(truth.users), self.config.label_users, replace=False))
         return Truth(truth.users[chosen], truth.relevant[chosen])
+
+
+def _with_learners(start: Model) -> Ranking:
+    if not isinstance(start, Ranking) or not start.features:
+        raise ArtifactError(f"training cannot go on from a {start.kind} without learners: train from scratch")
+    return start
 
 
 def _teachers_first(config: RankingConfig) -> list[tuple[str, Any]]:

@@ -14,7 +14,7 @@ from recommender.errors import ArtifactError
 from recommender.models.base import Support
 from recommender.models.ranking.model import Ranking
 from tests.models.mixin import EVERYBODY, ModelContract
-from tests.models.ranking.small_world import Nights
+from tests.models.ranking.small_world import Nights, knows_only
 from tests.models.worlds import DS, PROFILE, USERS, checkerboard, rows_of, tomorrow_with_newcomers, truth_of
 
 CANDIDATES = {"alike": {"kind": "item_knn"}, "popular": {"kind": "popularity"}}
@@ -107,7 +107,37 @@ def test_models_fitted_already_are_not_fitted_again() -> None:
     first, dataset, model = fitted(), checkerboard(), make()
     known = {section.model_dump_json(): first._models[name] for name, section in first.config.candidates.items()}
     model.fit(dataset, rows_of(dataset), support=Support(past=Nights(dataset), fitted=known))
+    assert all(model._models[name] is first._models[name] for name in CANDIDATES)
     np.testing.assert_array_equal(model.scores(EVERYBODY), first.scores(EVERYBODY))
+
+
+TOWERS = {"kind": "two_tower", "dimension": 4, "history_length": 4, "batch_size": 64, "max_epochs": 2}
+
+
+def test_each_model_learns_again_for_its_own_number_of_epochs() -> None:
+    dataset = checkerboard()
+    candidates = {"tower": TOWERS, "factors": {"kind": "factors", "dimension": 4, "max_epochs": 5}}
+    model, lines = make(candidates=candidates), list[str]()
+    model.fit(dataset, rows_of(dataset), epochs=5, support=Support(epochs={"tower": 2}), progress=lines.append)
+    assert model.report is not None
+    assert (model.report.epochs, model.report.parts) == (5, {"tower": 2, "factors": 5})
+    assert not any(line.startswith("tower: epoch 3") for line in lines)
+
+
+def test_a_window_in_which_nobody_chose_anything_new_is_left_out() -> None:
+    dataset, lines, model = checkerboard(), list[str](), make()
+    dataset = replace(knows_only(dataset, 40), ds=dataset.ds)
+    model.fit(dataset, rows_of(dataset), support=Support(past=Nights(dataset)), progress=lines.append)
+    assert model.features == ()
+    assert lines[-1] == "no labels of an earlier night: candidates keep the order of the models' mean score"
+    assert model.recommend(EVERYBODY, 4).items.shape == (USERS, 4)
+
+
+def test_a_start_without_learners_is_refused() -> None:
+    dataset, start = checkerboard(), make()
+    start.fit(dataset, rows_of(dataset))
+    with pytest.raises(ArtifactError, match="ranking without learners: train from scratch"):
+        make().fit(dataset, rows_of(dataset), support=Support(past=Nights(dataset), start=start))
 
 
 def test_the_report_has_the_recall_of_the_whole() -> None:
