@@ -1,12 +1,13 @@
 """What a search for better settings may try, as a profile describes it."""
 
+import math
 from collections.abc import Mapping
 from typing import Any, Self
 
 from pydantic import TypeAdapter, ValidationError, model_validator
 
 from recommender.config.models import AnyModel, ModelConfig
-from recommender.config.section import Section, first_problem
+from recommender.config.section import Section, first_problem, misspelt, place
 
 PREFIX = "model."
 _CONFIG = TypeAdapter[AnyModel](ModelConfig)
@@ -38,9 +39,13 @@ class Parameter(Section):
         return self
 
     @property
-    def extremes(self) -> tuple[Any, ...]:
+    def probes(self) -> tuple[Any, ...]:
         """Values that must all be allowed."""
-        return self.choices if self.choices is not None else (self.low, self.high)
+        if self.choices is not None:
+            return self.choices
+        if self.low is None or self.high is None or (isinstance(self.low, int) and isinstance(self.high, int)):
+            return self.low, self.high
+        return self.low, self.high, math.nextafter(self.high, self.low)  # bounds may be whole, what is tried is not
 
 
 Search = dict[str, Parameter]
@@ -75,14 +80,44 @@ def refused(config: AnyModel, search: Search) -> str | None:
     Keys and single values are checked. What is forbidden only together is found by the trial that meets it.
     """
     for path, parameter in search.items():
-        if not path.startswith(PREFIX):
-            return f"search.{path}: a search tries keys of the model: write {PREFIX}{path.rpartition('.')[2]}"
-        for value in parameter.extremes:
-            try:
-                with_values(config, {path: value})
-            except (KeyError, TypeError):
-                return f"search.{path}: a model of kind {config.kind} has no such key"
-            except ValidationError as error:
-                if any(len(problem["loc"]) > 1 for problem in error.errors()):
-                    return f"search.{path}: {first_problem(error)}"
+        problem = _wrong_key(config, path, search) or _wrong_value(config, path, parameter)
+        if problem is not None:
+            return f"search.{path}: {problem}"
+    return None
+
+
+def _wrong_key(config: AnyModel, path: str, search: Search) -> str | None:
+    if not path.startswith(PREFIX):
+        return f"a search tries keys of the model: write {PREFIX}{path.rpartition('.')[2]}"
+    if (whole := next((other for other in search if path.startswith(f"{other}.")), None)) is not None:
+        return f"{whole} is searched as a whole: search one of the two"
+    node: Any = config.model_dump(mode="json")
+    *sections, last = path.removeprefix(PREFIX).split(".")
+    for depth, key in enumerate((*sections, last)):
+        if node is None:
+            return f"{PREFIX}{'.'.join(sections[:depth])} is null: give it its section in the profile first"
+        if not isinstance(node, dict) or key not in node:
+            known = node if isinstance(node, dict) else ()
+            return misspelt(key, known) or f"a model of kind {config.kind} has no such key"
+        node = node[key]
+    if last == "kind" and isinstance(node, str):
+        return "one search is of one kind: name models of other kinds as `rivals`"
+    return None
+
+
+def _wrong_value(config: AnyModel, path: str, parameter: Parameter) -> str | None:
+    keys = path.removeprefix(PREFIX).split(".")
+    for value in parameter.probes:
+        try:
+            with_values(config, {path: value})
+        except ValidationError as error:
+            problems = error.errors()
+            if parameter.choices is None and any(problem["type"] == "int_from_float" for problem in problems):
+                return f"it takes whole numbers: write low {parameter.low} and high {parameter.high} as whole numbers"
+            # a section's complaint about several of its keys is placed at the section, above the key
+            together = (
+                problem["type"] == "value_error" and len(place(problem["loc"])) < len(keys) for problem in problems
+            )
+            if not all(together):
+                return first_problem(error)
     return None

@@ -1,6 +1,7 @@
 """The base of everything a profile may say."""
 
 import difflib
+from collections.abc import Iterable
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
@@ -10,19 +11,24 @@ KIND_TAG = "kind="
 
 
 class Section(BaseModel):
-    """Base of every section: immutable, and a misspelt key is an error."""
+    """Base of every section: immutable, a misspelt key is an error, and so is a number without end."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
 
     @model_validator(mode="before")
     @classmethod
     def _near_keys(cls, given: Any) -> Any:
         """Say what a misspelt key may be; one that is like no other is left to `extra`."""
         for key in given if isinstance(given, dict) else ():
-            near = difflib.get_close_matches(str(key), cls.model_fields, n=1)
-            if near and key not in cls.model_fields:
-                raise ValueError(f"no key is called {key!r}; did you mean {near[0]!r}?")
+            if key not in cls.model_fields and (problem := misspelt(key, cls.model_fields)) is not None:
+                raise ValueError(problem)
         return given
+
+
+def misspelt(key: Any, known: Iterable[str]) -> str | None:
+    """What an unknown key may be; None where it is like no known one."""
+    near = difflib.get_close_matches(str(key), list(known), n=1)
+    return f"no key is called {key!r}; did you mean {near[0]!r}?" if near else None
 
 
 def first_problem(error: ValidationError, whole: str = "") -> str:

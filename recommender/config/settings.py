@@ -188,7 +188,11 @@ def _environment_overrides() -> dict[str, Any]:
             *sections, key = variable.removeprefix(OVERRIDE_PREFIX).lower().split("__")
             node = overrides
             for section in sections:
-                node = node.setdefault(section, {})
+                if node.get(section) is None:  # null says no more than the keys below it
+                    node[section] = {}
+                node = node[section]
+                if not isinstance(node, dict):
+                    raise ConfigError(f"{variable}: another variable makes {section} {node!r}: unset one of the two")
             try:
                 node[key] = load_yaml(text)
             except yaml.YAMLError:

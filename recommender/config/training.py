@@ -23,7 +23,7 @@ class Training(Section):
     """So many days after the last training from nothing comes the next."""
     decay_margin: Annotated[float, Field(gt=0, lt=1)] = 0.1
     """Share of its judged recall that a champion may lose on fresh days before the next night trains from nothing."""
-    seed: int = 17
+    seed: Annotated[int, Field(ge=0)] = 17
     """The same seed, data and number of threads give the same model."""
     threads: Annotated[int, Field(gt=0)] | None = 1
     """CPU threads; PyTorch's own choice when null. One gives the same weights whatever the number of cores, and is

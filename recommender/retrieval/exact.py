@@ -77,7 +77,7 @@ def most_similar(vectors: npt.NDArray[np.float32], k: int) -> TopK:
     # an exact twin may rank before the item itself: drop the last entry where the item is not among its own
     drop = np.where(itself.any(axis=1), itself.argmax(axis=1), k)
     keep = np.arange(k + 1)[None, :] != drop[:, None]
-    return TopK(nearest.items[keep].reshape(-1, k), nearest.scores[keep].reshape(-1, k))
+    return TopK(nearest.items[keep].reshape(len(unit), k), nearest.scores[keep].reshape(len(unit), k))
 
 
 def _select(

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from recommender.data.dataset import Dataset, Past, TrainingRows, Truth
+from recommender.errors import TrainingError
 from recommender.nightly.past import Material
 
 Mask = npt.NDArray[np.bool_]
@@ -50,6 +51,23 @@ def fold(material: Material, number: int, folds: int) -> Fold:
     dataset, rows = _without(material.dataset, material.rows, inside)
     learnt = Material(dataset, rows, _of(material.truth, ~inside), _PastWithout(material.past, inside))
     return Fold(learnt, material.dataset, _of(material.truth, inside))
+
+
+def check_folds(material: Material, folds: int) -> None:
+    """See that every fold has somebody to be scored on.
+
+    Raises
+    ------
+    TrainingError
+        A fold has nobody who chose anything on the validation days.
+    """
+    judged = () if material.truth is None else material.dataset.user_ids[material.truth.users]
+    filled = len(np.unique(fold_of(np.asarray(judged, dtype=object), folds)))
+    if filled < folds:
+        raise TrainingError(
+            f"{folds - filled} of {folds} folds have no user who chose anything on the validation days: "
+            "use fewer --folds, or raise training.validation_days"
+        )
 
 
 class _PastWithout:

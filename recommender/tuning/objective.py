@@ -63,14 +63,14 @@ class Objective:
         return self._score(config, material, material.dataset, material.truth, support, trial)
 
     def _over_folds(self, config: AnyModel, trial: optuna.Trial) -> float:
-        """A hopeless one ends after a fold instead of an epoch."""
+        """A hopeless one ends after a fold instead of an epoch; after the last one all work is done."""
         scores: list[float] = []
         for number in range(self._folds):
             part = fold(self._material, number, self._folds)
             support = Support(past=part.material.past)
             scores.append(self._score(config, part.material, part.dataset, part.truth, support, trial))
             trial.report(fmean(scores), number)
-            if trial.should_prune():
+            if number < self._folds - 1 and trial.should_prune():
                 raise optuna.TrialPruned
         trial.set_user_attr(SPREAD, stdev(scores))
         return fmean(scores)

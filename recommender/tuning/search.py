@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -14,13 +15,14 @@ from optuna.trial import FrozenTrial, TrialState
 from recommender.config.models import AnyModel
 from recommender.config.search import PREFIX
 from recommender.config.settings import Settings
-from recommender.data.split import Split, history_cuts
-from recommender.errors import RecommenderError, TrainingError
+from recommender.data.split import Split
+from recommender.errors import NotReadyError, RecommenderError, TrainingError
 from recommender.features.loading import fingerprint
 from recommender.nightly.past import Material, validation_material
 from recommender.progress import Progress, quiet
 from recommender.storage.lake import Lake
 from recommender.storage.world_lock import shared
+from recommender.tuning.folds import check_folds
 from recommender.tuning.objective import ERROR, HEADLINE, REFUSED, SPREAD, Objective
 from recommender.tuning.plots import write_plots
 from recommender.tuning.space import search_of, values_of
@@ -78,7 +80,7 @@ def tune(
     NotReadyError
         The lake lacks the night, or another process is searching in the study.
     TrainingError
-        Nobody chose anything on the validation days, or no trial came to an end.
+        Nobody, or nobody of a fold, chose anything on the validation days, or no trial came to an end.
     """
     profile = settings.profile
     search = search_of(profile.model, profile.search)
@@ -86,15 +88,17 @@ def tune(
         raise TrainingError(f"nothing to search for a model of kind {profile.model.kind}: name keys under `search`")
     with shared(settings.world):  # not for longer: an erasure must not wait for hours
         material = validation_material(Lake(settings.lake), profile, store, Split.of(profile, ds))
-        for days in history_cuts(profile):
-            material.past.before(days)
+        with suppress(NotReadyError):  # a model learns from as many earlier nights as there are
+            for days in getattr(profile.model, "history_cuts", ()):
+                material.past.before(days)
     judged = 0 if material.truth is None else len(material.truth.users)
-    if judged < folds:
-        raise TrainingError(f"{judged} users chose anything on the validation days: raise training.validation_days")
+    if judged == 0:
+        raise TrainingError("nobody chose anything on the validation days: raise training.validation_days")
+    check_folds(material, folds)
     identity = _identity(settings, ds, folds, material)
     name = name or f"{profile.model.kind}-{ds}-{identity[:8]}"
     progress(f"study {name}: {', '.join(search)} on {judged:,} users' choices of the validation days")
-    with open_study(settings, name, identity, profile.training.seed, progress) as study:
+    with open_study(settings, name, identity, profile.training.seed, progress, folds=folds) as study:
         todo = trials - ended(study)
         if todo > 0:
             study.optimize(

@@ -21,8 +21,15 @@ _STARTUP_TRIALS, _WARMUP_EPOCHS = 5, 2
 """A trial is stopped early only when so many have ended, and not in its first epochs."""
 
 
+def pruner_of(folds: int) -> optuna.pruners.BasePruner:
+    """What ends hopeless trials early: over folds after the first one already, a whole fit tells enough."""
+    return optuna.pruners.MedianPruner(_STARTUP_TRIALS, _WARMUP_EPOCHS if folds == 1 else 0)
+
+
 @contextmanager
-def open_study(settings: Settings, name: str, identity: str, seed: int, progress: Progress) -> Iterator[optuna.Study]:
+def open_study(
+    settings: Settings, name: str, identity: str, seed: int, progress: Progress, *, folds: int = 1
+) -> Iterator[optuna.Study]:
     """The study of this name, made where it is absent, for this process alone.
 
     Trials that a killed process left running are marked as failed, and their settings tried again first.
@@ -46,7 +53,7 @@ def open_study(settings: Settings, name: str, identity: str, seed: int, progress
                 storage=storage,
                 study_name=name,
                 direction="maximize",
-                pruner=optuna.pruners.MedianPruner(_STARTUP_TRIALS, _WARMUP_EPOCHS),
+                pruner=pruner_of(folds),
                 load_if_exists=True,
             )
             if study.user_attrs.setdefault(IDENTITY, identity) != identity:

@@ -46,6 +46,9 @@ def test_the_selection_is_remembered_and_an_argument_beats_it(home: Path, tmp_pa
     [
         ("training: {sed: 5}", "training: no key is called 'sed'; did you mean 'seed'?"),
         ("training: {colour: 5}", "training.colour"),
+        ("training: {seed: -1}", "training.seed: Input should be greater than or equal to 0"),
+        ("training: {checkpoint_minutes: .inf}", "training.checkpoint_minutes: Input should be a finite number"),
+        ("model: {weight_decay: .nan}", "model.weight_decay: Input should be a finite number"),
         ("model: {dimension: 1}", "model.dimension"),
         ("name: Shop!", "name: String should match"),
         ("events: {path: events.csv, columns: {user_id: u, item_id: i}}", "events.columns lacks ts"),
@@ -150,6 +153,25 @@ def test_another_kind_of_model_stands_alone(profile: Path, home: Path, monkeypat
     assert (changed.model.kind, changed.engine.kind, changed.engine.memory_gb) == ("ease", "spark", 3)
     monkeypatch.setenv("RECOMMENDER__MODEL__KIND", "two_tower")
     assert load_settings(str(profile), reads_sources=False).profile.model.dimension == 32
+
+
+def test_keys_of_a_section_beat_its_null(profile: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RECOMMENDER__MODEL__TEACHER", "null")
+    monkeypatch.setenv("RECOMMENDER__MODEL__TEACHER__REGULARISATION", "7")
+    teacher = load_settings(str(profile), reads_sources=False).profile.model.teacher
+    assert teacher is not None and teacher.regularisation == 7
+
+
+@pytest.mark.parametrize("text", ["3", "ease", "[1]", "false"])
+def test_keys_of_what_is_no_section_are_one_line(
+    profile: Path, home: Path, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    monkeypatch.setenv("RECOMMENDER__MODEL__TEACHER", text)
+    monkeypatch.setenv("RECOMMENDER__MODEL__TEACHER__KIND", "ease")
+    with pytest.raises(
+        ConfigError, match="RECOMMENDER__MODEL__TEACHER__KIND: another variable makes teacher .*: unset"
+    ):
+        load_settings(str(profile), reads_sources=False)
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,13 @@
 """Exact top-K and HNSW against brute force."""
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
 from recommender.retrieval import exact
-from recommender.retrieval.exact import top_k
+from recommender.retrieval.exact import most_similar, top_k
 from recommender.retrieval.hnsw import as_queries, build_index, open_index
 
 
@@ -31,6 +32,12 @@ def test_blocks_change_nothing(monkeypatch) -> None:
     whole = top_k(u, v, 10, seen=seen)
     monkeypatch.setattr(exact, "SCORE_BLOCK_BYTES", 4 * 40 * 7)
     assert np.array_equal(top_k(u, v, 10, seen=seen).items, whole.items)
+
+
+@pytest.mark.parametrize("items", [0, 1, 3])
+def test_no_similar_items_are_an_empty_list_for_each(items: int) -> None:
+    found = most_similar(np.ones((items, 2), np.float32), 0)
+    assert found.items.shape == found.scores.shape == (items, 0)
 
 
 def test_hnsw_finds_the_largest_dot_products_when_norms_vary() -> None:

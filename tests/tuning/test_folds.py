@@ -6,9 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recommender.data.dataset import Dataset, TrainingRows, Truth
+from recommender.errors import TrainingError
 from recommender.models.popularity import Popularity
 from recommender.nightly.past import Material
-from recommender.tuning.folds import fold, fold_of
+from recommender.tuning.folds import check_folds, fold, fold_of
 from tests.models.worlds import checkerboard, rows_of, truth_of
 
 FOLDS = 3
@@ -91,3 +92,13 @@ def test_without_choices_there_is_nothing_to_fold() -> None:
     dataset = checkerboard()
     with pytest.raises(ValueError, match="validation choices"):
         fold(Material(dataset, rows_of(dataset), None, Yesterday()), 0, FOLDS)
+
+
+def test_a_fold_without_choices_is_refused() -> None:
+    dataset = checkerboard()
+    everybody = truth_of(dataset)
+    inside = fold_of(dataset.user_ids[everybody.users], FOLDS) != 1
+    truth = Truth(everybody.users[inside], everybody.relevant[np.flatnonzero(inside)])
+    check_folds(Material(dataset, rows_of(dataset), everybody, Yesterday()), FOLDS)
+    with pytest.raises(TrainingError, match="1 of 3 folds have no user who chose anything .*: use fewer --folds"):
+        check_folds(Material(dataset, rows_of(dataset), truth, Yesterday()), FOLDS)

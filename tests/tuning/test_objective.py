@@ -1,5 +1,7 @@
 """One trial on the checkerboard."""
 
+from collections.abc import Sequence
+
 import optuna
 import pytest
 import yaml
@@ -13,11 +15,14 @@ from recommender.errors import RecommenderError
 from recommender.progress import quiet
 from recommender.tuning.objective import ERROR, REFUSED, Objective
 from recommender.tuning.space import search_of, suggest, values_of
+from recommender.tuning.study import pruner_of
 from tests.models.worlds import PROFILE
 from tests.tuning.test_folds import material
 
 TOWER = "model: {dimension: 8, history_length: 4, batch_size: 64, max_epochs: 4}\ntraining: {device: cpu}\n"
 NEVER = optuna.pruners.NopPruner()
+HALF_LIFE = "{model.half_life_days: {low: 1.0, high: 90.0}}"
+POPULAR = "model: {kind: popularity}\n"
 AT_ONCE = optuna.pruners.ThresholdPruner(lower=2.0)
 
 
@@ -26,10 +31,17 @@ def profile(search: str, model: str = TOWER) -> Profile:
     return parsed
 
 
-def tried(profile: Profile, pruner: optuna.pruners.BasePruner = NEVER, folds: int = 1, times: int = 1) -> FrozenTrial:
-    """The last of some trials."""
+def tried(
+    profile: Profile,
+    pruner: optuna.pruners.BasePruner = NEVER,
+    folds: int = 1,
+    times: int = 1,
+    after: Sequence[FrozenTrial] = (),
+) -> FrozenTrial:
+    """The last of some trials, after others."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(direction="maximize", pruner=pruner, sampler=optuna.samplers.RandomSampler(seed=1))
+    study.add_trials(after)
     objective = Objective(profile, search_of(profile.model, profile.search), material(), folds, quiet)
     study.optimize(objective, n_trials=times, catch=(RecommenderError,))
     return study.trials[-1]
@@ -49,12 +61,25 @@ def test_a_hopeless_trial_ends_after_an_epoch() -> None:
 
 
 def test_over_folds_it_ends_after_a_fold() -> None:
-    half_life = profile("{model.half_life_days: {low: 1.0, high: 90.0}}", "model: {kind: popularity}\n")
+    half_life = profile(HALF_LIFE, POPULAR)
     assert list(tried(half_life, AT_ONCE, folds=3).intermediate_values) == [0]
     whole = tried(half_life, folds=3)
     assert list(whole.intermediate_values) == [0, 1, 2]
     assert whole.value == whole.intermediate_values[2]
     assert whole.user_attrs["spread"] >= 0
+
+
+@pytest.mark.parametrize("folds", [2, 3])
+def test_over_folds_a_hopeless_one_ends_after_the_first(folds: int) -> None:
+    better = optuna.trial.create_trial(value=2.0, intermediate_values=dict.fromkeys(range(folds), 2.0))
+    trial = tried(profile(HALF_LIFE, POPULAR), pruner_of(folds), folds, after=[better] * 5)
+    assert (trial.state, list(trial.intermediate_values)) == (TrialState.PRUNED, [0])
+
+
+def test_what_is_scored_on_every_fold_is_kept() -> None:
+    last = optuna.trial.create_trial(value=2.0, intermediate_values={2: 2.0})
+    trial = tried(profile(HALF_LIFE, POPULAR), pruner_of(3), folds=3, after=[last] * 5)
+    assert (trial.state, list(trial.intermediate_values)) == (TrialState.COMPLETE, [0, 1, 2])
 
 
 def test_what_is_forbidden_together_is_no_trial() -> None:
@@ -78,7 +103,7 @@ def test_every_kind_has_something_usual_to_search(kind: str) -> None:
     search = search_of(config, {})
     assert search
     for parameter in search.values():
-        assert parameter.extremes
+        assert parameter.probes
     study = optuna.create_study()
     for _ in range(3):
         values = suggest(study.ask(), search)
