@@ -44,7 +44,8 @@ def load_dataset(lake: Lake, profile: Profile, ds: date, known: date) -> Dataset
     events = _events(lake, known, night_end(ds - timedelta(days=LONGEST_WINDOW)), night_end(ds))
     user, item = _codes(events[USER_ID], users), _codes(events[ITEM_ID], items)
     listed = (user >= 0) & (item >= 0)
-    order = np.lexsort((item[listed], events[TS][listed], user[listed]))
+    # weight last: the query gives events in any order, and those of one second may differ in weight alone
+    order = np.lexsort((events[WEIGHT][listed], item[listed], events[TS][listed], user[listed]))
     if order.size == 0:
         raise NotReadyError(f"the lake holds no events up to {ds}: ingest an earlier night, or choose a later ds")
     features, versions = _entity_features(lake, profile, ds, {"user": users, "item": items})

@@ -33,14 +33,17 @@ def fitted_teacher(
     support: Support,
     progress: Progress,
 ) -> Ease:
-    """The teacher, fitted on the same events; the one in `support.fitted` where it is of this configuration."""
+    """The teacher, fitted on the same events; the one in `support.fitted` where it is of this configuration.
+
+    `config.side_features` are among `features`: `TwoTower.build` has made sure of it.
+    """
     known = support.fitted.get(config.model_dump_json())
     if isinstance(known, Ease):
         return known
-    names = USUAL_SIDE if config.side_features is None else config.side_features
     by_name = {feature.name: feature for feature in features if feature.kind in KINDS["item"]}
-    side = [by_name[name] for name in names if name in by_name]
-    teacher = Ease(config, training, side[:1] if config.side_features is None else side)
+    usual = [name for name in USUAL_SIDE if name in by_name][:1]
+    names = usual if config.side_features is None else config.side_features
+    teacher = Ease(config, training, [by_name[name] for name in names])
     teacher.fit(dataset, rows, progress=progress)
     return teacher
 
@@ -48,7 +51,7 @@ def fitted_teacher(
 class Distillation:
     """The teacher's view of a batch: how much of each user's attention each candidate deserves.
 
-    With a user's visible history q, weighed by age as the teacher weighs it, and the teacher's matrix B, candidate j
+    With a user's visible history q, weighed as the teacher weighs it, and the teacher's matrix B, candidate j
     has the score s_j = sum_i q_i B_ij. Its soft target is the softmax of s / (T max s) over the candidates a user may
     be recommended, each divided by its chance of being one of them. (Hinton, Vinyals and Dean, "Distilling the
     knowledge in a neural network", 2015; scores are relative to the best, so that one T fits long and short
@@ -96,11 +99,16 @@ class Distillation:
         histories, config = batch.histories, self._teacher.config
         row, column = np.nonzero(histories.present)
         met, place = np.unique(histories.items[row, column], return_inverse=True)
-        weight = np.ones(len(row), np.float32)
+        weight = histories.weight[row, column]
         if config.half_life_days is not None:
             age = histories.age[row, column]
-            weight = (config.floor + (1 - config.floor) * np.exp2(-age / config.half_life_days)).astype(np.float32)
-        queries = sparse.csr_matrix((weight, (row, place)), shape=(len(batch.users), len(met)))
+            weight *= (config.floor + (1 - config.floor) * np.exp2(-age / config.half_life_days)).astype(np.float32)
+        # of several events with an item the one that weighs most, as the teacher reads them; a matrix would add them
+        shape = (len(batch.users), len(met))
+        pairs, pair = np.unique(row * shape[1] + place, return_inverse=True)
+        most = np.full(len(pairs), -np.inf, np.float32)
+        np.maximum.at(most, pair, weight)
+        queries = sparse.csr_matrix((most, np.divmod(pairs, max(1, shape[1]))), shape=shape)
         scores = np.asarray(queries @ self._teacher.pull(met, batch.candidates), np.float32)
         visible: npt.NDArray[np.bool_] = histories.present.sum(1) > 0
         return scores, visible

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from recommender.columns import CATEGORY
+from recommender.config.profile import Profile
 from recommender.config.two_tower import TwoTower as TwoTowerConfig
 from recommender.data.dataset import Dataset, TrainingRows
 from recommender.errors import TrainingError
@@ -18,6 +19,7 @@ from recommender.models.attached import Attached, history_tensors
 from recommender.models.distillation import Distillation
 from recommender.models.ease import Ease
 from recommender.models.mimic import alignment_loss, mimic_loss
+from recommender.models.side import categories_of
 from recommender.models.towers import Encoded
 from recommender.models.widening import Widening
 from recommender.training import losses
@@ -68,6 +70,11 @@ class Objective:
         self._widen = Widening(dataset, rows, self._batches.shares, config)
         self._aligned = _aligned_column(encoders[1], config)
         self._score_loss = score_loss(config)
+
+    @property
+    def shares(self) -> npt.NDArray[np.float32]:
+        """(items,) share of the rows that batches are drawn from."""
+        return self._batches.shares
 
     def epoch(self, rng: np.random.Generator) -> Iterator[tuple[Tensor, int]]:
         """(loss, examples) of each batch, or of this process's share of them."""
@@ -159,6 +166,20 @@ def score_loss(config: TwoTowerConfig) -> Loss:
         ),
     }
     return partial(chosen[config.loss], temperature=config.temperature)
+
+
+def require_declared(config: TwoTowerConfig, profile: Profile) -> None:
+    """Refuse a configuration that names features of the items which nobody declared.
+
+    Raises
+    ------
+    ConfigError
+        `align_by` or the teacher's `side_features` do.
+    """
+    if config.align_by is not None:
+        categories_of(profile, "item", [config.align_by], "align_by")
+    if config.teacher is not None:
+        categories_of(profile, "item", config.teacher.side_features, "teacher.side_features")
 
 
 def _aligned_column(encoder: FeatureEncoder, config: TwoTowerConfig) -> int | None:

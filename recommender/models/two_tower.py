@@ -26,9 +26,9 @@ from recommender.models.ease import Ease
 from recommender.models.export import export_towers
 from recommender.models.export_variants import variant_file, write_variants
 from recommender.models.fitted import Fitted, ids_with_rows
-from recommender.models.objective import Objective
+from recommender.models.objective import Objective, require_declared
 from recommender.models.recall import after_epochs, recall
-from recommender.models.warm_start import SIDES, carry_over
+from recommender.models.warm_start import carry_over
 from recommender.progress import Progress, quiet
 from recommender.retrieval.exact import TopK, most_similar
 from recommender.training.batches import latest_histories
@@ -113,10 +113,8 @@ class TwoTower(Model):
         )
         ids = ids_with_rows(dataset, rows)
         teacher = None
-        if self.config.teacher is not None:
-            teacher = fitted_teacher(
-                self.config.teacher, self.training, self.item_features, dataset, rows, support, progress
-            )
+        if (linear := self.config.teacher) is not None:
+            teacher = fitted_teacher(linear, self.training, self.item_features, dataset, rows, support, progress)
         with seeded(self.training):
             self._fitted = fitted = Fitted.fresh(self.config, encoders, ids, self.device)
             self._read(dataset)
@@ -135,8 +133,6 @@ class TwoTower(Model):
                 logs=support.logs,
                 progress=progress,
             )
-        for side in SIDES:
-            fitted.tower(side).limit()
         self._forget_vectors()
         return self.report
 
@@ -207,7 +203,14 @@ class TwoTower(Model):
 
     @classmethod
     def build(cls, config: TwoTowerConfig, profile: Profile) -> Self:
-        """The model that a profile describes, before it is fitted."""
+        """The model that a profile describes, before it is fitted.
+
+        Raises
+        ------
+        ConfigError
+            `align_by` or the teacher's `side_features` name what is no declared category of the items.
+        """
+        require_declared(config, profile)
         user, item = declared_features(profile, "user"), declared_features(profile, "item")
         return cls(config, profile.training, user, item, profile.preprocessing, profile.features.max_categories)
 
@@ -217,14 +220,9 @@ class TwoTower(Model):
         config = TwoTowerConfig.model_validate(content["config"])
         training = Training.model_validate(content["training"])
         fitted = Fitted.load(folder, config, device_of(training))
-        model = cls(
-            config,
-            training,
-            [Feature(**feature) for feature in content["user_features"]],
-            [Feature(**feature) for feature in content["item_features"]],
-            Preprocessing.model_validate(content["preprocessing"]),
-            content["max_categories"],
-        )
+        user, item = ([Feature(**feature) for feature in content[f"{side}_features"]] for side in ("user", "item"))
+        preprocessing = Preprocessing.model_validate(content["preprocessing"])
+        model = cls(config, training, user, item, preprocessing, content["max_categories"])
         model.name = folder.name
         model.report = None if content["report"] is None else FitReport(**content["report"])
         model._fitted = fitted

@@ -17,6 +17,8 @@ from recommender.models.fitted import Fitted
 ID_TABLES = ("ids.weight", "id_bias.weight", "fusion.augmented.weight")
 SIDES = ("user", "item")
 
+Encoders = tuple[FeatureEncoder, FeatureEncoder]
+
 
 @torch.no_grad()
 def carry_over(start: Fitted, fresh: Fitted, state: Attached, name: str, *, ids_add_to_metadata: bool) -> None:
@@ -42,17 +44,13 @@ def carry_over(start: Fitted, fresh: Fitted, state: Attached, name: str, *, ids_
         The two have other features, other widths or other parts.
     """
     for entity, old, new in zip(SIDES, start.encoders, fresh.encoders, strict=True):
-        if _layout(old) != _layout(new):
+        if layout(old) != layout(new):
             _refuse(name, f"it was trained on other {entity} features than the profile declares")
     before, after = start.towers.state_dict(), fresh.towers.state_dict()
     if different := sorted(before.keys() ^ after.keys()):
         _refuse(name, f"{different[0]} is a part of only one of the two")
     grown = {f"{side}.{table}": place for place, side in enumerate(SIDES) for table in ID_TABLES}
-    named = {
-        f"{side}.categories.{place}.weight": _vocabulary_rows(old.vocabulary, new.vocabulary)
-        for side, earlier, later in zip(SIDES, start.encoders, fresh.encoders, strict=True)
-        for place, (old, new) in enumerate(zip(earlier.of_categories, later.of_categories, strict=True))
-    }
+    named = category_rows(start.encoders, fresh.encoders)
     groups = None if ids_add_to_metadata else (_categories(fresh, state, 0), _categories(fresh, state, 1))
     for part, target in after.items():
         source = before[part].to(target.device)
@@ -101,13 +99,25 @@ def _categories(fitted: Fitted, state: Attached, place: int) -> list[npt.NDArray
     return [table[:, first[feature]] for feature in special_first]
 
 
+def category_rows(before: Encoders, after: Encoders) -> dict[str, npt.NDArray[np.int64]]:
+    """By the name of each table of categories: for each of its rows the earlier table's row of the same category.
+
+    Both have the same `layout`. A category that came since has the row of what the earlier encoder takes it for.
+    """
+    return {
+        f"{side}.categories.{place}.weight": _vocabulary_rows(old.vocabulary, new.vocabulary)
+        for side, earlier, later in zip(SIDES, before, after, strict=True)
+        for place, (old, new) in enumerate(zip(earlier.of_categories, later.of_categories, strict=True))
+    }
+
+
 def _vocabulary_rows(old: Vocabulary, new: Vocabulary) -> npt.NDArray[np.int64]:
     """For each index of the new vocabulary the one that the old has for the same value, or the same bucket."""
     named = old.transform(pd.Series(new.values, dtype=object))
     return np.array([*range(FIRST_NAMED), *named, *range(len(old) - old.buckets, len(old))], np.int64)
 
 
-def _layout(encoder: FeatureEncoder) -> list[tuple[str, str, int, int]]:
+def layout(encoder: FeatureEncoder) -> list[tuple[str, str, int, int]]:
     """Kind, name, numbers and buckets of each feature, in the order of the matrices."""
     buckets = {column.name: column.vocabulary.buckets for column in encoder.of_categories}
     return [

@@ -37,6 +37,8 @@ class Histories:
     """(n, length) days before the moment of asking."""
     present: npt.NDArray[np.bool_]
     """(n, length)"""
+    weight: Floats
+    """(n, length) of each event, 0 where absent."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -199,7 +201,7 @@ class BatchMaker:
             visible &= data.ts[positions] < data.ts[asked][:, None]  # what came at the same instant did not come before
         if self._history_dropout > 0:
             visible &= rng.random(visible.shape, np.float32) >= self._history_dropout
-        length = max(1, round(self._history_length * (1 - self._history_dropout)))
+        length = trained_length(self._history_length, self._history_dropout)
         return _compact(data, positions, visible, data.ts[asked], length)
 
     def _met(self, users: Ints, candidates: Ints) -> tuple[Ints, Ints]:
@@ -210,6 +212,11 @@ class BatchMaker:
         place[candidates] = np.arange(len(candidates))
         found = place[item]
         return row[found >= 0], found[found >= 0]
+
+
+def trained_length(history_length: int, history_dropout: float) -> int:
+    """Longest history of an example: what the dropout leaves of the longest that is served."""
+    return max(1, round(history_length * (1 - history_dropout)))
 
 
 def latest_histories(dataset: Dataset, users: Ints, length: int) -> Histories:
@@ -233,13 +240,15 @@ def _compact(dataset: Dataset, positions: Ints, visible: npt.NDArray[np.bool_], 
     rank = np.cumsum(visible, axis=1) - 1
     row, column = np.nonzero(visible & (rank < length))
     shape = (len(positions), length)
-    items, age, present = np.zeros(shape, np.int64), np.zeros(shape, np.float32), np.zeros(shape, bool)
+    items, present = np.zeros(shape, np.int64), np.zeros(shape, bool)
+    age, weight = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
     if len(row):
         target, event = (row, rank[row, column]), positions[row, column]
         items[target] = dataset.item[event]
         age[target] = np.maximum(now[row] - dataset.ts[event], 0) / SECONDS_A_DAY
         present[target] = True
-    return Histories(items, age, present)
+        weight[target] = dataset.weight[event]
+    return Histories(items, age, present, weight)
 
 
 def _csr_rows(indptr: npt.NDArray[np.integer], indices: npt.NDArray[np.integer], rows: Ints) -> tuple[Ints, Ints]:

@@ -11,6 +11,7 @@ from torch.utils import deterministic
 
 from recommender.config.optimisation import Optimised
 from recommender.config.training import Training
+from recommender.errors import TrainingError
 from recommender.progress import Progress, quiet
 from recommender.training.checkpoint import Checkpoints, identity
 from recommender.training.curves import Curves
@@ -81,10 +82,17 @@ def fit_module(
 
 
 def device_of(training: Training) -> torch.device:
-    """Where the profile wants the arithmetic done; each of several processes has a GPU of its own."""
-    use_cuda = training.device == "cuda" or (training.device == "auto" and torch.cuda.is_available())
-    if not use_cuda:
+    """Where the profile wants the arithmetic done; each of several processes has a GPU of its own.
+
+    Raises
+    ------
+    TrainingError
+        It wants a GPU, and there is none.
+    """
+    if training.device == "cpu" or (training.device == "auto" and not torch.cuda.is_available()):
         return torch.device("cpu")
+    if not torch.cuda.is_available():
+        raise TrainingError("training.device is cuda, and PyTorch finds no CUDA GPU: say auto or cpu")
     return torch.device("cuda") if world().size == 1 else torch.device("cuda", world().local_rank)
 
 

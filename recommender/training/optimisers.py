@@ -20,6 +20,12 @@ def sparse_tables(module: nn.Module) -> list[Tensor]:
     return list(found.values())
 
 
+def limited_tables(module: nn.Module) -> list[tuple[Tensor, float]]:
+    """Weights of the embeddings made with a `max_norm`, and that."""
+    embeddings = (part for part in module.modules() if isinstance(part, nn.Embedding))
+    return [(part.weight, part.max_norm) for part in embeddings if part.max_norm is not None]
+
+
 def learning_rate(config: Optimised, epochs: float, step: float) -> float:
     """The learning rate of the step that begins after `epochs` epochs and is `step` epochs long.
 
@@ -40,6 +46,8 @@ def learning_rate(config: Optimised, epochs: float, step: float) -> float:
 class Optimisers:
     """The one or two optimisers of a module's parameters.
 
+    Rows of embeddings with a `max_norm` are cut to it at the start and after each step.
+
     Raises
     ------
     TrainingError
@@ -53,6 +61,8 @@ class Optimisers:
         sparse = {id(table) for table in tables}
         dense = [parameter for parameter in module.parameters() if id(parameter) not in sparse]
         self.sparse = tables
+        self._limited = limited_tables(module)
+        self._limit()
         self.parameters = [*dense, *tables]
         self._all: list[torch.optim.Optimizer] = []
         if dense:
@@ -76,6 +86,7 @@ class Optimisers:
                 group["lr"] = rate
             scaler.step(optimiser)
         scaler.update()
+        self._limit()
 
     def unscale(self, scaler: torch.amp.GradScaler) -> None:
         for optimiser in self._all:
@@ -97,6 +108,11 @@ class Optimisers:
             optimiser = self._of(int(number))
             plain = key == "step" and isinstance(optimiser, torch.optim.SparseAdam)
             optimiser.state[parameter][key] = int(value) if plain else value.to(parameter.device)
+
+    @torch.no_grad()
+    def _limit(self) -> None:
+        for table, longest in self._limited:
+            table.renorm_(2, 0, longest)
 
     def _remembered(self) -> Iterable[dict[str, Tensor | int]]:
         return (self._of(number).state.get(parameter, {}) for number, parameter in enumerate(self.parameters))

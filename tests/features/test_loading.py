@@ -77,6 +77,14 @@ def test_lists_are_given_as_they_are(pair_lake: Lake) -> None:
     ]
 
 
+@pytest.mark.parametrize("order", [[0, 1, 2], [2, 0, 1], [1, 2, 0]])
+def test_events_of_one_second_have_one_order_however_they_arrive(order: list[int], pair_lake: Lake) -> None:
+    events = pd.DataFrame({"user_id": "u0", "item_id": "i0", "ts": pd.Timestamp("2026-01-05 05:30")}, index=range(3))
+    events = events.assign(event_type=list("abc"), landed=NIGHT, removed=False, weight=np.float32([3, 1, 2]))
+    pair_lake.write("events", NIGHT, events.iloc[order].astype({"ts": "datetime64[us]"}))
+    assert list(load_dataset(pair_lake, pair_profile(), NIGHT, known=NIGHT).weight) == [1, 2, 3]
+
+
 def test_a_dataset_says_which_definitions_made_it(pair_lake: Lake) -> None:
     profile = pair_profile()
     versions = load_dataset(pair_lake, profile, NIGHT, known=NIGHT).feature_versions

@@ -1,5 +1,6 @@
 """The towers learn what a linear model of items would recommend."""
 
+import dataclasses
 from datetime import date
 
 import numpy as np
@@ -16,7 +17,7 @@ from recommender.models.base import Support
 from recommender.models.distillation import Distillation, fitted_teacher
 from recommender.models.ease import Ease
 from recommender.models.two_tower import TwoTower
-from recommender.training.batches import Batch, Histories
+from recommender.training.batches import Batch, Histories, latest_histories
 from recommender.training.losses import soft_cross_entropy
 from tests.models.mixin import ModelContract
 from tests.models.worlds import ITEM_FEATURES, USER_FEATURES, checkerboard, rows_of
@@ -56,7 +57,7 @@ def batch(history: list[list[int]], targets: list[tuple[int, int]], forbidden: l
     return Batch(
         users=np.arange(len(history)),
         user_rows=np.arange(len(history)),
-        histories=Histories(items, np.zeros(items.shape, np.float32), present),
+        histories=Histories(items, np.zeros(items.shape, np.float32), present, present.astype(np.float32)),
         candidates=np.arange(5),
         candidate_rows=np.arange(5),
         draws=5,
@@ -90,6 +91,37 @@ def test_the_goal_is_the_targets_and_the_teachers() -> None:
     assert float(goal[0, 2]) == pytest.approx(0.3 + float(goal[0, 4]), abs=0.02)
     # user 1 shows no history: all of their half is their target's
     np.testing.assert_allclose(goal[1].numpy(), [0, 0, 0, 0.5, 0], atol=1e-6)
+
+
+def test_the_teacher_is_asked_as_it_asks_itself() -> None:
+    """Of several events with an item the one that weighs most counts, by its age and its own weight."""
+    once = blocks()
+    repeated = dataclasses.replace(
+        once,
+        user=np.append([0, 0], once.user).astype(np.int32),
+        item=np.append([0, 0], once.item).astype(np.int32),
+        ts=np.append(once.ts[0] - np.array([40, 10]) * SECONDS_A_DAY, once.ts),
+        weight=np.array([1, 3, 1, 0.5, *[1] * 7], np.float32),
+    )
+    model = Ease(EaseConfig(regularisation=1, half_life_days=20), Training())
+    model.fit(once, rows_of(once))
+    model.attach(repeated)
+    seen = Batch(
+        users=np.array([0]),
+        user_rows=np.array([0]),
+        histories=latest_histories(repeated, np.array([0]), 6),
+        candidates=np.arange(5),
+        candidate_rows=np.arange(5),
+        draws=5,
+        targets=(np.array([0]), np.array([2])),
+        forbidden=(np.zeros(0, np.int64), np.zeros(0, np.int64)),
+        weights=np.ones(1, np.float32),
+    )
+    config = TwoTowerConfig(teacher=EaseConfig(), teacher_weight=1, teacher_temperature=1)
+    goal, _ = Distillation(model, config).goal(seen, np.zeros(5, np.float32))
+    scores = model.scores(np.array([0]))[0]
+    expected = torch.softmax(torch.from_numpy(scores / scores.max()), 0)
+    torch.testing.assert_close(goal[0], expected, atol=1e-4, rtol=0)
 
 
 def test_rare_candidates_count_for_more_where_they_are_drawn() -> None:

@@ -150,6 +150,25 @@ def test_registered() -> None:
     assert model.towers.config.dimension == 32 and model.config.depth == 50
 
 
+def test_meeting_an_item_again_makes_it_no_likelier_to_be_drawn() -> None:
+    once = checkerboard()
+    again = np.flatnonzero(np.append(np.diff(once.user) != 0, True))  # everybody's latest item twenty times
+    event = np.sort(np.append(np.arange(len(once.user)), np.repeat(again, 20)))
+    often = dataclasses.replace(
+        once, user=once.user[event], item=once.item[event], ts=once.ts[event], weight=once.weight[event]
+    )
+    config = TOWERS.model_copy(update={"history": "none", "id_dropout": 0.0})
+    towers = TwoTower(config, Training(device="cpu"), USER_FEATURES, ITEM_FEATURES)
+    towers.fit(once, rows_of(once), epochs=1)
+    network = PredictionHead(SMALL, Training(device="cpu")).fresh(towers.config.vector_width, 1.0)
+    losses = []
+    for board in (once, often):
+        towers.attach(board)
+        pairs = Pairs(towers.objective(rows_of(board)), SMALL)
+        losses.append([loss.item() for loss, _ in pairs.losses(network.eval(), np.random.default_rng(0))])
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+
+
 def test_negatives_as_popular_as_targets_are_corrected_for() -> None:
     """Without any taste the best logit of an item, for any user, grows as the log of its popularity does."""
     rng = np.random.default_rng(0)
@@ -170,7 +189,7 @@ def test_negatives_as_popular_as_targets_are_corrected_for() -> None:
     with torch.no_grad():  # each item's vector says which it is
         towers.modules["item"].ids.weight[1:] = torch.eye(40)[: towers.modules["item"].ids.num_embeddings - 1]
     config = SMALL.model_copy(update={"towers": config})
-    pairs = Pairs(towers.objective(rows), config, board, rows)
+    pairs = Pairs(towers.objective(rows), config)
     chosen, others, offsets = np.zeros(40), np.zeros(40), np.zeros(40)
     for epoch in range(30):
         for _, items, targets, _, offset in pairs._pairs(np.random.default_rng(epoch)):

@@ -173,6 +173,46 @@ def test_going_on_keeps_what_was_learnt_and_new_ids_start_as_the_unknown() -> No
         made().fit(grown, rows_of(grown), epochs=1, support=Support(start=Popularity()))
 
 
+def _painted(whites: int, *others: str) -> Dataset:
+    """The first items are white, the rest has the other colours in turn."""
+    board = checkerboard()
+    colours = ["white"] * whites + [others[n % len(others)] for n in range(ITEMS - whites)]
+    return dataclasses.replace(board, item_features=board.item_features.assign(category=colours))
+
+
+def _by_category(model: Ncf) -> dict[str, torch.Tensor]:
+    fitted = model._trained()
+    vocabulary, table = fitted.encoders[1].of_categories[0].vocabulary, fitted.network.item.categories[0].weight
+    return {"other": table[1].detach(), **{value: table[n].detach() for n, value in enumerate(vocabulary.values, 2)}}
+
+
+@pytest.mark.parametrize(
+    ("whites", "others"),
+    [(6, ["black"]), (18, ["grey"]), (12, ["black", "grey"])],
+    ids=["the rarer one became the frequent one", "one took another's place", "one more"],
+)
+def test_going_on_finds_categories_by_their_name(whites: int, others: list[str]) -> None:
+    start, before = made(WITH_METADATA), _painted(18, "black")
+    start.fit(before, rows_of(before), epochs=3)
+    tonight = _painted(whites, *others)
+    model = made(WITH_METADATA.model_copy(update={"learning_rate": 1e-12, "weight_decay": 0.0}))
+    model.fit(tonight, rows_of(tonight), epochs=1, support=Support(start=start))
+    then, now = _by_category(start), _by_category(model)
+    assert set(now) == {"other", "white", *others}
+    for colour, vector in now.items():
+        torch.testing.assert_close(vector, then.get(colour, then["other"]), atol=1e-6, rtol=0)
+
+
+def test_going_on_with_other_categories_is_refused() -> None:
+    start, board = made(WITH_METADATA), checkerboard()
+    start.fit(board, rows_of(board), epochs=1)
+    creators = [ITEM_FEATURES[0], dataclasses.replace(ITEM_FEATURES[1], name="creator")]
+    tonight = dataclasses.replace(board, item_features=board.item_features.rename(columns={"category": "creator"}))
+    other = Ncf(WITH_METADATA, Training(seed=1, device="cpu"), USER_FEATURES, creators)
+    with pytest.raises(ArtifactError, match="other categories.*train from scratch"):
+        other.fit(tonight, rows_of(tonight), epochs=1, support=Support(start=start))
+
+
 def _with_events_of_newcomers() -> Dataset:
     tomorrow = tomorrow_with_newcomers()
     return dataclasses.replace(

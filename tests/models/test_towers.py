@@ -178,7 +178,9 @@ class TestHistories:
     HISTORY, AGE = rand(3, 5, WIDTH), torch.tensor([[0.0, 1, 2, 4, 8]] * 3)
     PRESENT = torch.tensor([[1, 1, 1, 1, 1], [1, 1, 0, 0, 0], [0, 0, 0, 0, 0]], dtype=torch.bool)
 
-    @pytest.mark.parametrize("encoder", [WeightedHistory(WIDTH, 5), AttentiveHistory(WIDTH, 5), MeanHistory(WIDTH)])
+    @pytest.mark.parametrize(
+        "encoder", [WeightedHistory(WIDTH, 5, 5), AttentiveHistory(WIDTH, 5, 5), MeanHistory(WIDTH)]
+    )
     def test_absent_items_count_nothing_and_no_history_is_zero(self, encoder: torch.nn.Module) -> None:
         randomised(encoder)
         query = rand(3, WIDTH, seed=4)
@@ -189,13 +191,23 @@ class TestHistories:
         pooled.sum().backward()
         assert all(torch.isfinite(weight.grad).all() for weight in encoder.parameters() if weight.grad is not None)
 
+    @pytest.mark.parametrize("kind", ["weighted", "attention"])
+    def test_older_items_than_training_shows_weigh_as_the_last_it_shows(self, kind: str) -> None:
+        tower = randomised(UserTower(3, [], 2, config(history=kind, history_dropout=0.4)))  # three of five are left
+        weights = tower.history.position_weights
+        logits = tower.history.logits(torch.zeros(1, 5))
+        torch.testing.assert_close(logits[0] - logits[0, :, :1], weights[:, [0, 1, 2, 2, 2]] - weights[:, :1])
+        assert tower.history.logits(torch.zeros(1, 2)).shape == (1, 2, 2)
+        whole = randomised(UserTower(3, [], 2, config(history=kind, history_dropout=0)))
+        assert len(whole.history.logits(torch.zeros(1, 5))[0, 0].unique()) == 5
+
     def test_the_mean(self) -> None:
         found = MeanHistory(WIDTH)(self.HISTORY, self.AGE, self.PRESENT)
         torch.testing.assert_close(found[:2], torch.stack([self.HISTORY[0].mean(0), self.HISTORY[1, :2].mean(0)]))
 
     def test_attention_starts_as_the_weighted_mean_and_learns_to_look_at_what_the_query_is_like(self) -> None:
         torch.manual_seed(0)
-        attentive, weighted = AttentiveHistory(WIDTH, 5), WeightedHistory(WIDTH, 5)
+        attentive, weighted = AttentiveHistory(WIDTH, 5, 4), WeightedHistory(WIDTH, 5, 4)
         query = self.HISTORY[:, 3] * 10
         inputs = self.HISTORY, self.AGE, self.PRESENT
         assert torch.equal(attentive(*inputs, query), weighted(*inputs))
@@ -242,14 +254,13 @@ class TestDense:
 
 
 class TestIds:
-    def test_no_vector_of_those_met_grows_past_the_norm(self) -> None:
-        table = IdEmbedding(3, WIDTH, padding_idx=0, max_norm=0.5)
+    @pytest.mark.parametrize("training", [True, False])
+    def test_reading_changes_no_vector_however_long(self, training: bool) -> None:
+        table = IdEmbedding(3, WIDTH, padding_idx=0, max_norm=0.5).train(training)
         torch.nn.init.ones_(table.weight)
-        assert table(torch.tensor([1])).norm().item() == pytest.approx(0.5)
-        table.eval()
-        assert table(torch.tensor([2])).norm().item() == pytest.approx(2)  # reading changes nothing
-        table.limit()
-        torch.testing.assert_close(table.weight.norm(dim=1), torch.full((3,), 0.5))
+        table(torch.tensor([0, 1])).sum().backward()
+        assert torch.equal(table.weight, torch.ones(3, WIDTH))
+        assert torch.equal(table.weight.grad[:, 0], torch.tensor([0.0, 1, 0]))
 
     def test_gradients_are_sparse_where_asked(self) -> None:
         tower = ItemTower(3, [], 0, config(sparse_ids=True, fusion="adaptive_mimic"))

@@ -8,15 +8,18 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
+from recommender.config.profile import Profile
 from recommender.config.training import Training
 from recommender.config.two_tower import TwoTower as TwoTowerConfig
+from recommender.config.yaml12 import load_yaml
 from recommender.data.dataset import TrainingRows
-from recommender.errors import ArtifactError, TrainingError
+from recommender.errors import ArtifactError, ConfigError, TrainingError
 from recommender.models.base import Support
 from recommender.models.two_tower import TwoTower
 from tests.models.worlds import (
     ITEM_FEATURES,
     ITEMS,
+    PROFILE,
     USER_FEATURES,
     USERS,
     checkerboard,
@@ -116,6 +119,22 @@ def test_hidden_ids_train_the_vectors_of_whoever_is_new(tmp_path: Path) -> None:
     fitted("adaptive_mimic").save(tmp_path)
     weights = load_file(tmp_path / "weights.safetensors")
     assert np.abs(weights["item.fusion.augmented.weight"][0]).max() > 0.01
+
+
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [
+        ({"fusion": "gated", "align_by": "categroy"}, "align_by names 'categroy'.*did you mean 'category'"),
+        ({"fusion": "gated", "align_by": "events_total"}, "align_by names 'events_total'.*there are category"),
+        ({"teacher": {"side_features": ["categorie"]}}, "teacher.side_features names 'categorie'.*mean 'category'"),
+    ],
+)
+def test_features_that_nobody_declared_are_refused_before_any_fit(keys: dict[str, object], said: str) -> None:
+    profile = Profile.model_validate(load_yaml(PROFILE))
+    with pytest.raises(ConfigError, match=said):
+        TwoTower.build(config(**keys), profile)
+    right = config(fusion="gated", align_by="category", teacher={"side_features": ["category"]})
+    assert TwoTower.build(right, profile).config == right
 
 
 def test_alignment_by_what_is_no_category_is_refused() -> None:

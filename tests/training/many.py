@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from recommender.config.optimisation import Optimised
 from recommender.config.training import Training
+from recommender.models.towers import IdEmbedding
 from recommender.training.distributed import shard, world
 from recommender.training.fitting import fit_module, seeded
 
@@ -28,11 +29,11 @@ SIZES = (4, 6, 3, 5, 7)
 
 
 class Tables(nn.Module):
-    """A sparse table, a dense one, and running statistics."""
+    """A sparse table, a dense one whose rows are kept short, and running statistics."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.sparse, self.dense = nn.Embedding(12, 3, sparse=True), nn.Embedding(12, 3)
+        self.sparse, self.dense = nn.Embedding(12, 3, sparse=True), IdEmbedding(12, 3, max_norm=1.2)
         self.out = nn.Linear(6, 1)
         self.seldom = nn.Parameter(torch.ones(1))
         self.norm = nn.BatchNorm1d(1, affine=False)

@@ -6,7 +6,7 @@ import pytest
 
 from recommender.data.dataset import SECONDS_A_DAY, Dataset, TrainingRows
 from recommender.errors import TrainingError
-from recommender.training.batches import Batch, BatchMaker, first_meetings, latest_histories
+from recommender.training.batches import Batch, BatchMaker, first_meetings, latest_histories, trained_length
 from tests.models.worlds import checkerboard, rows_of
 
 HISTORY = 5
@@ -143,6 +143,12 @@ def test_latest_histories() -> None:
     np.testing.assert_allclose(histories.age[0], expected_age)
     assert histories.present[0].all()
     assert not histories.present[1].any()
+
+
+def test_a_dropout_shortens_histories_to_what_it_leaves() -> None:
+    assert {batch.histories.items.shape[1] for batch in epoch(checkerboard())} == {trained_length(HISTORY, 0.4)} == {3}
+    assert trained_length(HISTORY, 0.0) == HISTORY
+    assert trained_length(1, 0.9) == 1
 
 
 def test_no_rows_is_an_error() -> None:

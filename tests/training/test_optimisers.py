@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from recommender.config.optimisation import Optimised
 from recommender.errors import TrainingError
+from recommender.models.towers import IdEmbedding
 from recommender.training.averaging import WeightAverage
 from recommender.training.optimisers import sparse_tables
 from recommender.training.trainer import Trainer
@@ -38,6 +39,22 @@ def test_sparse_tables_learn_beside_dense_ones_in_the_rows_they_are_asked_for() 
     assert report.history[-1]["loss"] < 0.1 * report.history[0]["loss"]
     assert torch.equal(after[[0, 4, 5]], before[[0, 4, 5]])  # no gradient, no decay
     assert not torch.isclose(after[1:4], before[1:4]).any()
+
+
+@pytest.mark.parametrize("averaging", [0.0, 0.9])
+def test_no_row_is_ever_longer_than_its_norm(averaging: float) -> None:
+    table, lengths = IdEmbedding(4, 2, max_norm=0.5), []
+    nn.init.ones_(table.weight)
+
+    def epoch_losses(epoch: int) -> Iterator[tuple[Tensor, int]]:
+        for rows in ([1, 2], [2, 3]):
+            yield -table(torch.tensor(rows)).sum(), len(rows)
+            lengths.append(table.weight.detach().norm(dim=1))
+
+    Trainer(table, epoch_losses, CONFIG.model_copy(update={"averaging": averaging})).run()
+    found = torch.stack([*lengths, table.weight.detach().norm(dim=1)])
+    assert found.max() <= 0.5 + 1e-6  # the row that no batch reads too
+    torch.testing.assert_close(found[:, 2], torch.full((7,), 0.5))
 
 
 def test_clipping_sparse_gradients_is_refused_with_the_cure() -> None:

@@ -11,7 +11,7 @@ from recommender.config.optimisation import Optimised
 from recommender.config.training import Training
 from recommender.errors import TrainingError
 from recommender.training.distributed import Peers
-from recommender.training.fitting import fit_module, seeded
+from recommender.training.fitting import device_of, fit_module, seeded
 from recommender.training.pulse import Pulse
 from recommender.training.stepping import Stepper
 from recommender.training.trainer import Trainer
@@ -190,6 +190,14 @@ def test_long_epochs_say_how_far_they_are_and_not_too_often(
         at += [batch] * (len(lines) - before)
     assert lines[0] == first
     assert at == list(said)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_that_is_not_there_is_an_error_with_the_cure() -> None:
+    module = Scale()
+    with pytest.raises(TrainingError, match=r"training.device is cuda, and .* no CUDA GPU: say auto or cpu"):
+        fit_module(module, lambda epoch: losses(module), CONFIG, Training(device="cuda"))
+    assert device_of(Training(device="auto")).type == "cpu"
 
 
 def test_the_seed_and_the_settings_around_a_fit_stay_inside_it() -> None:

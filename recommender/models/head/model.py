@@ -91,7 +91,7 @@ class Head(Model):
         with seeded(self.training):
             sharpness = 1 / self.config.towers.temperature if self.config.target == "classification" else 0.0
             network = self.prediction.fresh(self.towers.config.vector_width, sharpness)
-            pairs = Pairs(self.towers.objective(learnt), self.config, dataset, learnt)
+            pairs = Pairs(self.towers.objective(learnt), self.config)
             if self.config.target == "regression":
                 network.set_scale(torch.from_numpy(dataset.weight[learnt.event]))
             pairs.start(network, np.random.default_rng(self.training.seed))
@@ -112,7 +112,7 @@ class Head(Model):
             )
         self.attach(dataset)
         if held is not None:
-            judged = Pairs(self.towers.objective(held), self.config, dataset, held)
+            judged = Pairs(self.towers.objective(held), self.config)
             found, right = judged.predictions(network, np.random.default_rng(self.training.seed))
             second = measured(second, self.config, found, right)
         if truth is not None and len(truth.users):

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from recommender.config.head import Head as HeadConfig
-from recommender.data.dataset import Dataset, TrainingRows
 from recommender.models.head.network import HeadNetwork
 from recommender.models.head.prediction import pair_loss
 from recommender.models.objective import Objective
@@ -27,14 +26,12 @@ class Pairs:
     Parameters
     ----------
     examples
-        The towers' own batches of `rows`.
+        The towers' own batches.
     """
 
-    def __init__(self, examples: Objective, config: HeadConfig, dataset: Dataset, rows: TrainingRows) -> None:
+    def __init__(self, examples: Objective, config: HeadConfig) -> None:
         self._examples, self._config = examples, config
-        counts = np.bincount(dataset.item[rows.event], minlength=len(dataset.item_ids))
-        self._shares = torch.from_numpy((counts / counts.sum()).astype(np.float32))
-        self._items = len(counts)
+        self._shares = torch.from_numpy(examples.shares)
 
     @property
     def batches(self) -> int:
@@ -100,4 +97,4 @@ class Pairs:
     def _offset(self, batch: Batch) -> Tensor:
         """(c,) minus the log of how much oftener each candidate is drawn than if all items were drawn alike."""
         log_q = inclusion_log_probability(self._shares[torch.from_numpy(batch.candidates)], batch.draws)
-        return float(np.log(len(batch.candidates) / self._items)) - log_q
+        return float(np.log(len(batch.candidates) / len(self._shares))) - log_q

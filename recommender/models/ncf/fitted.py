@@ -17,6 +17,9 @@ from recommender.data.dataset import Dataset
 from recommender.errors import ArtifactError
 from recommender.features.encoding import FeatureEncoder, load_encoder, save_encoder
 from recommender.models.ncf.network import NcfNetwork, Part
+from recommender.models.warm_start import category_rows, layout
+
+_CURE = "train from scratch"
 
 
 @dataclass(eq=False)
@@ -83,24 +86,27 @@ class Fitted:
 
     @torch.no_grad()
     def take_over(self, before: Self) -> None:
-        """Go on from another fit's weights: known ids keep their embeddings, new ones begin as the unknown.
+        """Go on from another fit's weights: known ids and categories keep their embeddings.
+
+        New ids begin as the unknown, new categories as what the other fit takes them for, one of the rare ones.
 
         Raises
         ------
         ArtifactError
-            The other fit's network has another shape.
+            The other fit has other categories of users or items, or its network another shape.
         """
+        if [layout(side) for side in before.encoders] != [layout(side) for side in self.encoders]:
+            raise ArtifactError("the model to go on from reads other categories than the profile declares: " + _CURE)
         state, old = self.network.state_dict(), before.network.state_dict()
-        tables = {"user.ids.weight": (self.ids[0], before.ids[0]), "item.ids.weight": (self.ids[1], before.ids[1])}
+        rows = category_rows(before.encoders, self.encoders)
+        for side, now, then in zip(("user", "item"), self.ids, before.ids, strict=True):
+            rows[f"{side}.ids.weight"] = np.append(0, positions(then, now.to_numpy()))
         for name, value in state.items():
             given = old.get(name)
-            if name in tables and given is not None:
-                now, then = tables[name]
-                given = given[torch.from_numpy(np.append(0, positions(then, now.to_numpy())))]
+            if name in rows and given is not None:
+                given = given[torch.from_numpy(rows[name]).to(given.device)]
             if given is None or given.shape != value.shape:
-                raise ArtifactError(
-                    f"{name} of the model to go on from doesn't fit this configuration and data: train from scratch"
-                )
+                raise ArtifactError(f"{name} of the model to go on from doesn't fit this configuration: " + _CURE)
             value.copy_(given)
 
     def read(self, dataset: Dataset) -> Attached:

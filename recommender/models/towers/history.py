@@ -12,12 +12,21 @@ _NEVER = -1e9
 
 
 class WeightedHistory(nn.Module):
-    """Means with weights learned over age and place, one a head, added up with a gain a column."""
+    """Means with weights learned over age and place, one a head, added up with a gain a column.
+
+    Parameters
+    ----------
+    length
+        Longest history read.
+    trained
+        Longest one that training shows: the items after it weigh as the last of it, and age alone tells them apart.
+    """
 
     reads_query = False
 
-    def __init__(self, dimension: int, length: int) -> None:
+    def __init__(self, dimension: int, length: int, trained: int) -> None:
         super().__init__()
+        self._trained = trained
         self.position_weights = nn.Parameter(torch.zeros(POOLING_HEADS, length))
         self.age_weights = nn.Parameter(torch.zeros(POOLING_HEADS, AGE_BUCKETS))
         self.gains = nn.Parameter(torch.ones(POOLING_HEADS, dimension))
@@ -27,7 +36,8 @@ class WeightedHistory(nn.Module):
     def logits(self, age: Tensor) -> Tensor:
         """(n, heads, history) how much each counts before the softmax; position 0 is the most recent item."""
         bucket = (2 * torch.log2(1 + age)).clamp(0, AGE_BUCKETS - 1).long()
-        return self.age_weights[:, bucket].transpose(0, 1) + self.position_weights[:, : age.shape[1]]
+        place = torch.arange(age.shape[1], device=age.device).clamp(max=self._trained - 1)
+        return self.age_weights[:, bucket].transpose(0, 1) + self.position_weights[:, place]
 
     def forward(self, history: Tensor, age: Tensor, present: Tensor, query: Tensor | None = None) -> Tensor:
         """(n, dimension) pooled, zero where nothing is present.
@@ -56,8 +66,8 @@ class AttentiveHistory(WeightedHistory):
 
     reads_query = True
 
-    def __init__(self, dimension: int, length: int) -> None:
-        super().__init__(dimension, length)
+    def __init__(self, dimension: int, length: int, trained: int) -> None:
+        super().__init__(dimension, length, trained)
         self.queries = nn.Linear(dimension, POOLING_HEADS * dimension, bias=False)
         nn.init.zeros_(self.queries.weight)
 
@@ -85,13 +95,13 @@ class MeanHistory(nn.Module):
         return torch.bmm(weights.unsqueeze(1), history).squeeze(1) * self.gains
 
 
-def history_encoder(kind: str, dimension: int, length: int) -> nn.Module | None:
+def history_encoder(kind: str, dimension: int, length: int, trained: int) -> nn.Module | None:
     """The encoder that a configuration names; None for `none`."""
     if kind == "none":
         return None
     if kind == "mean":
         return MeanHistory(dimension)
-    return (AttentiveHistory if kind == "attention" else WeightedHistory)(dimension, length)
+    return (AttentiveHistory if kind == "attention" else WeightedHistory)(dimension, length, trained)
 
 
 def _weights(logits: Tensor, present: Tensor) -> Tensor:

@@ -15,18 +15,12 @@ SMALL = 0.01
 
 
 class IdEmbedding(nn.Embedding):
-    """Vectors of ids; index 0 is whoever is unknown."""
+    """Vectors of ids; index 0 is whoever is unknown. Its `max_norm` is for the optimisers to keep."""
 
     def forward(self, ids: Tensor) -> Tensor:
-        if self.training:
-            return super().forward(ids)
-        return nn.functional.embedding(ids, self.weight)  # `max_norm` would change weights that are only read
-
-    @torch.no_grad()
-    def limit(self) -> None:
-        """Cut all vectors to `max_norm`, where there is one; training does it only for those it meets."""
-        if self.max_norm is not None:
-            self.weight.renorm_(2, 0, self.max_norm)
+        # without `max_norm`, which would cut the rows that are read: a batch that is read again, to go on after a
+        # kill, or by another process, would then change weights
+        return nn.functional.embedding(ids, self.weight, self.padding_idx, sparse=self.sparse)
 
 
 class CategoryEmbeddings(nn.ModuleList):

@@ -11,6 +11,7 @@ from recommender.features.encoding.fitted_columns import CategoryInput
 from recommender.models.towers.fusion import FUSIONS
 from recommender.models.towers.history import history_encoder
 from recommender.models.towers.parts import INITIAL_SCALE, SMALL, CategoryEmbeddings, Dense, IdEmbedding, initialise
+from recommender.training.batches import trained_length
 
 
 class Encoded(NamedTuple):
@@ -83,11 +84,6 @@ class Tower(nn.Module):
             total = total + self.numbers(numbers)
         return self.categories.add_to(total, categories)
 
-    def limit(self) -> None:
-        """Cut ids' vectors to `max_norm`; see `IdEmbedding.limit`."""
-        if self.ids is not None:
-            self.ids.limit()
-
     def _directed(self, taste: Tensor) -> Tensor:
         return nn.functional.normalize(taste, dim=-1) if self._cosine else taste
 
@@ -154,7 +150,8 @@ class UserTower(Tower):
 
     def __init__(self, users: int, categories: Sequence[CategoryInput], numbers: int, config: TwoTowerConfig) -> None:
         super().__init__(users, categories, numbers, config, own_ids=config.user_ids, metadata_scale=0.0)
-        self.history = history_encoder(config.history, config.dimension, config.history_length)
+        trained = trained_length(config.history_length, config.history_dropout)
+        self.history = history_encoder(config.history, config.dimension, config.history_length, trained)
         self.dropout = nn.Dropout(config.dropout)
         for embedding in self.categories.embeddings():
             nn.init.zeros_(embedding.weight)
