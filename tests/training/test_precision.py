@@ -24,6 +24,8 @@ class Probe(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.layer = nn.Linear(2, 1)
+        for parameter in self.layer.parameters():
+            nn.init.ones_(parameter)  # a start that has something to lose
         self.seen: set[torch.dtype] = set()
 
     def losses(self) -> Iterator[tuple[Tensor, int]]:
