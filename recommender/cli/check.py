@@ -75,6 +75,19 @@ def _feature_problems(settings: Settings) -> list[str]:
             feature_tables(settings.profile)
         except RecommenderError as error:
             found.append(str(error))
+    return found or _model_problems(settings)
+
+
+def _model_problems(settings: Settings) -> list[str]:
+    """What a model's section names and the declared features don't have."""
+    from recommender.models.registry import new_model  # which imports PyTorch
+
+    found = []
+    for config in (settings.profile.model, *settings.profile.rivals):
+        try:
+            new_model(config, settings.profile)
+        except RecommenderError as error:
+            found.append(f"{config.kind}: {error}")
     return found
 
 

@@ -149,16 +149,19 @@ def test_a_changed_definition_is_marked(shop: Settings, monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize(
-    ("pairs", "message"),
+    ("end", "message"),
     [
-        ("[taste_gap_enrgy]", "features.pair: no feature named 'taste_gap_enrgy'; did you mean 'taste_gap_energy'?"),
-        ("[gender_category_affinity_30d]", "features.pair: no feature named 'gender_category_affinity_30d'"),
+        ("  pair: [taste_gap_enrgy]", "no feature named 'taste_gap_enrgy'; did you mean 'taste_gap_energy'?"),
+        ("  pair: [gender_category_affinity_30d]", "no feature named 'gender_category_affinity_30d'"),
+        ("model: {kind: ease, side_features: [catgory]}", "ease: side_features names 'catgory', which is no declared"),
+        ("rivals: [{kind: popularity, segments: [nope]}]", "popularity: segments names 'nope', which is no declared"),
+        ("model: {kind: ranking, candidates: {t: {align_by: nope}}}", "ranking: align_by names 'nope', which is no"),
     ],
 )
-def test_check_refuses_a_pair_feature_that_does_not_exist(
-    shop: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, pairs: str, message: str
+def test_check_refuses_what_does_not_exist(
+    shop: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, end: str, message: str
 ) -> None:
-    (tmp_path / "shop.yaml").write_text(shop.profile_path.read_text().partition("  pair: ")[0] + f"  pair: {pairs}\n")
+    (tmp_path / "shop.yaml").write_text(shop.profile_path.read_text().partition("  pair: ")[0] + f"{end}\n")
     for name, header in (("e", "u,i,t"), ("u", "u,c,a"), ("i", "i,t,m,k,e")):
         (tmp_path / f"{name}.csv").write_text(header + "\n")
     result = CliRunner().invoke(

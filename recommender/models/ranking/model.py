@@ -179,6 +179,7 @@ class Ranking(Model):
         def make() -> Models:
             return {name: new_model(section, profile) for name, section in config.candidates.items()}
 
+        make()  # what a section misspells is told before anything is fitted
         return cls(config, profile.training, make)
 
     def save(self, folder: Path) -> None:
