@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from pydantic import Discriminator, Tag
 
-from recommender.config.classic import Ease, Ials, ItemKnn, Popularity
+from recommender.config.classic import Ease, Ials, ItemKnn, Popularity, Spectral
 from recommender.config.factors import Factors
 from recommender.config.head import Head
 from recommender.config.ncf import Ncf
@@ -20,7 +20,7 @@ def tag_of(given: Any) -> str:
     return f"{KIND_TAG}{kind}"
 
 
-STAND_ALONE = ("two_tower", "head", "ncf", "popularity", "item_knn", "ials", "ease", "factors")
+STAND_ALONE = ("two_tower", "head", "ncf", "popularity", "item_knn", "ials", "ease", "spectral", "factors")
 CandidateModel = Annotated[
     Annotated[TwoTower, Tag(f"{KIND_TAG}two_tower")]
     | Annotated[Head, Tag(f"{KIND_TAG}head")]
@@ -29,6 +29,7 @@ CandidateModel = Annotated[
     | Annotated[ItemKnn, Tag(f"{KIND_TAG}item_knn")]
     | Annotated[Ials, Tag(f"{KIND_TAG}ials")]
     | Annotated[Ease, Tag(f"{KIND_TAG}ease")]
+    | Annotated[Spectral, Tag(f"{KIND_TAG}spectral")]
     | Annotated[Factors, Tag(f"{KIND_TAG}factors")],
     Discriminator(tag_of, "kind", f"kind must be one of {', '.join(STAND_ALONE)}", None),
 ]

@@ -88,6 +88,14 @@ class Ease(FromHistories):
     with their cube."""
 
 
+class Spectral(FromHistories):
+    """The leading directions of who met what, degree by degree; linear, quick, and served by vectors."""
+
+    kind: Literal["spectral"] = "spectral"
+    dimension: Annotated[int, Field(ge=2)] = 256
+    """Directions that are kept: the larger and sparser the data, the more."""
+
+
 def once_each(names: tuple[str, ...]) -> tuple[str, ...]:
     """The names, unless one is there twice."""
     if twice := sorted({name for name in names if names.count(name) > 1}):

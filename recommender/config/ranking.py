@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from recommender.config.candidates import CandidateModel
 from recommender.config.optimisation import Optimised
-from recommender.config.section import Section
+from recommender.config.section import Section, named_parts
 
 
 class LinearLearner(Section):
@@ -72,14 +72,18 @@ class Ranking(Section):
     boosting: BoostingLearner | None = BoostingLearner()
 
     @property
+    def parts(self) -> dict[str, CandidateModel]:
+        """The models it is made of, by name."""
+        return self.candidates
+
+    @property
     def history_cuts(self) -> tuple[int, ...]:
         """Days before the end of what is known at which the candidate models are fitted once more."""
         return tuple(self.label_days * (number + 1) for number in range(self.label_windows))
 
     @model_validator(mode="after")
     def _names_and_learners(self) -> "Ranking":
-        if wrong := [name for name in self.candidates if not name.isidentifier()]:
-            raise ValueError(f"candidates: {wrong[0]!r} names columns and a folder: letters, digits and _ only")
+        named_parts("candidates", self.candidates)
         if self.linear is None and self.mlp is None and self.boosting is None:
             raise ValueError("all of linear, mlp and boosting are null: leave out one or two of them")
         return self

@@ -1,7 +1,7 @@
 """The base of everything a profile may say."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
@@ -23,6 +23,18 @@ class Section(BaseModel):
             if key not in cls.model_fields and (problem := misspelt(key, cls.model_fields)) is not None:
                 raise ValueError(problem)
         return given
+
+
+def named_parts(key: str, models: Mapping[str, Any]) -> None:
+    """Refuse names of a composite model's parts that can't name columns and folders.
+
+    Raises
+    ------
+    ValueError
+        A name isn't letters, digits and _.
+    """
+    if wrong := [name for name in models if not name.isidentifier()]:
+        raise ValueError(f"{key}: {wrong[0]!r} names columns and a folder: letters, digits and _ only")
 
 
 def misspelt(key: Any, known: Iterable[str]) -> str | None:

@@ -59,7 +59,7 @@ class Model(ABC):
     kind: ClassVar[str]
     personal: bool = True
     """False where everybody gets the same list but for what they have seen: readers are told so."""
-    factorises: ClassVar[bool] = True
+    factorises: bool = True
     """True where a score is the dot product of a user's and an item's vector. Others define `scores`."""
     warm_starts: ClassVar[bool] = False
     """True where `fit` goes on from `Support.start`; others always begin from nothing."""

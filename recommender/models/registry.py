@@ -9,6 +9,7 @@ from recommender.config.models import AnyModel
 from recommender.config.profile import Profile
 from recommender.errors import ArtifactError
 from recommender.models.base import Model
+from recommender.models.blend import Blend
 from recommender.models.ease import Ease
 from recommender.models.factors import Factors
 from recommender.models.head.model import Head
@@ -17,10 +18,12 @@ from recommender.models.item_knn import ItemKnn
 from recommender.models.ncf.model import Ncf
 from recommender.models.popularity import Popularity
 from recommender.models.ranking.model import Ranking
+from recommender.models.spectral import Spectral
 from recommender.models.two_tower import TwoTower
 
 MODELS: dict[str, type[Model]] = {
-    model.kind: model for model in (TwoTower, Head, Ncf, Popularity, ItemKnn, Ials, Ease, Factors, Ranking)
+    model.kind: model
+    for model in (TwoTower, Head, Ncf, Popularity, ItemKnn, Ials, Ease, Spectral, Factors, Blend, Ranking)
 }
 
 

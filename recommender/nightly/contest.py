@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from recommender.config.blend import Blend
 from recommender.config.head import Head
 from recommender.config.models import AnyModel
 from recommender.config.profile import Profile
@@ -89,8 +90,8 @@ def labels(configs: Sequence[AnyModel]) -> list[str]:
 def parts_of(config: AnyModel) -> list[AnyModel]:
     """The models that a composite one is made of, and theirs; as a model of its own each may be a rival too."""
     parts: list[AnyModel] = []
-    if isinstance(config, Ranking):
-        parts = list(config.candidates.values())
+    if isinstance(config, Ranking | Blend):
+        parts = list(config.parts.values())
     elif isinstance(config, Head):
         parts = [config.towers]
     return [one for part in parts for one in (part, *parts_of(part))]

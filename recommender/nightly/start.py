@@ -12,6 +12,7 @@ from recommender.config.training import Training
 from recommender.data.split import Split
 from recommender.errors import ArtifactError
 from recommender.models.base import Model
+from recommender.models.blend import Blend
 from recommender.models.registry import MODELS, load_model
 from recommender.progress import Progress
 from recommender.storage.artifacts import verify
@@ -51,7 +52,7 @@ def find_start(
     """
     if not training.warm_start:
         return Start(None, "training.warm_start is off")
-    if not MODELS[kind].warm_starts:
+    if not _goes_on(kind, config["model"]):
         return Start(None, f"{kind} begins from nothing every night")
     alike = [
         version
@@ -75,6 +76,12 @@ def find_start(
     if champions:
         return Start(None, f"{champions[0].model_version} knows events after {split.trained_to}")
     return Start(None, "no champion is of this configuration")
+
+
+def _goes_on(kind: str, model: dict[str, Any]) -> bool:
+    """Whether the kind can begin from earlier weights; a blend where one of its models can."""
+    parts = [part["kind"] for part in model["models"].values()] if kind == Blend.kind else [kind]
+    return any(MODELS[part].warm_starts for part in parts)
 
 
 def refit_starts(history: Sequence[ModelVersion], champion: ModelVersion) -> list[Start]:

@@ -5,6 +5,7 @@ from typing import Any
 
 import optuna
 
+from recommender.config.blend import Blend
 from recommender.config.models import AnyModel
 from recommender.config.search import PREFIX, Parameter, Search
 
@@ -21,11 +22,15 @@ _USUAL = {
     "depth": Parameter(low=100, high=600),
 }
 """By key; a kind of model is searched over those that it has."""
+_WEIGHT = Parameter(low=0.03, high=3.0, log=True)
+"""Of every model of a blend but the first: only what they weigh beside one another matters."""
 
 
 def search_of(config: AnyModel, declared: Search) -> Search:
     """The declared search, or the usual one of the configuration's kind."""
     usual = {f"{PREFIX}{key}": parameter for key, parameter in _USUAL.items() if key in type(config).model_fields}
+    if isinstance(config, Blend):
+        usual = {f"{PREFIX}weights.{name}": _WEIGHT for name in list(config.models)[1:]}
     return declared or usual
 
 

@@ -109,3 +109,15 @@ def test_an_artifact_that_does_not_verify_is_no_start(tmp_path: Path) -> None:
     assert "training can't go on from two_tower-1-nights-ago: " in lines[0]
     assert load_start(Start(None, ""), lines.append) is None
     assert len(lines) == 1
+
+
+@pytest.mark.parametrize(
+    ("parts", "why"),
+    [
+        (["ease", "two_tower"], "nothing of this configuration was trained before"),
+        (["ease", "ials"], "blend begins from nothing every night"),
+    ],
+)
+def test_a_blend_goes_on_where_one_of_its_models_can(parts: list[str], why: str) -> None:
+    config = CONFIG | {"model": {"kind": "blend", "models": {kind: {"kind": kind} for kind in parts}}}
+    assert find_start([], "blend", config, Training(), SPLIT).why == why

@@ -97,6 +97,17 @@ def test_a_trial_that_fails_says_why() -> None:
     assert "loss" in trial.user_attrs[ERROR]
 
 
+def test_of_a_blend_the_weights_are_searched() -> None:
+    config = profile(
+        "{}", "model: {kind: blend, models: {a: {kind: ease}, b: {kind: ials}, c: {kind: spectral}}}\n"
+    ).model
+    search = search_of(config, {})
+    assert list(search) == ["model.weights.b", "model.weights.c"]
+    other = with_values(config, suggest(optuna.create_study().ask(), search))
+    assert other.model_dump()["weights"]["a"] == 1.0
+    assert other.model_dump()["weights"]["b"] != 1.0
+
+
 @pytest.mark.parametrize("kind", STAND_ALONE)
 def test_every_kind_has_something_usual_to_search(kind: str) -> None:
     config: AnyModel = profile("{}", f"model: {{kind: {kind}}}\n").model

@@ -50,7 +50,7 @@ class Head(Model):
     """
 
     kind: ClassVar[str] = "head"
-    factorises: ClassVar[bool] = False
+    factorises = False
 
     def __init__(self, config: HeadConfig, training: Training, towers: TwoTower) -> None:
         super().__init__()

@@ -58,7 +58,7 @@ class Ncf(Model):
     """
 
     kind: ClassVar[str] = "ncf"
-    factorises: ClassVar[bool] = False
+    factorises = False
     warm_starts: ClassVar[bool] = True
 
     def __init__(
