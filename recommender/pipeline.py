@@ -144,8 +144,8 @@ def refit(settings: Settings, ds: date, progress: Progress = quiet) -> StageResu
         store = feature_store(settings, libpq_url(settings))
         with connect(settings, autocommit=True) as connection:
             trained = refit_champion(settings, ds, store, connection, progress)
-        if trained is None:
-            return StageResult("refit", ds, "nothing was promoted tonight, nothing to refit")
+        if isinstance(trained, str):
+            return StageResult("refit", ds, trained)
         return StageResult(
             "refit", ds, trained.summary, {"model_version": trained.model_version, "epochs": trained.epochs}
         )

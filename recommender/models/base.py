@@ -11,7 +11,7 @@ top = model.recommend(users, k=20)       # indices into tonight.item_ids
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -47,6 +47,11 @@ class Support:
     """For how many epochs each part of a composite model learns, in place of those that all are given."""
     on_epoch: Callable[[int, float], None] | None = None
     """Told each epoch and its validation recall; a search stops a hopeless fit by raising from it."""
+
+    def within(self, name: str) -> "Support":
+        """The same with folders of its own, for one of several fits."""
+        checkpoints, logs = (None if folder is None else folder / name for folder in (self.checkpoints, self.logs))
+        return replace(self, checkpoints=checkpoints, logs=logs)
 
 
 ALONE = Support()

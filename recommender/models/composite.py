@@ -134,7 +134,7 @@ class Composite(Model):
             if known is not None and known.report is not None:
                 self._models[name], reports[name] = known, known.report
                 continue
-            own = replace(_room(support, name), fitted=fitted, start=start.get(name))
+            own = replace(support.within(name), fitted=fitted, start=start.get(name), on_epoch=None)
             runs, told = support.epochs.get(name, epochs), prefixed(progress, name)
             reports[name] = self._models[name].fit(dataset, rows, truth, epochs=runs, progress=told, support=own)
             fitted[section.model_dump_json()] = self._models[name]
@@ -165,9 +165,3 @@ def standardised(scores: Scores) -> Scores:
 def prefixed(progress: Progress, name: str) -> Progress:
     """The same lines after the name of a part."""
     return lambda line: progress(f"{name}: {line}")
-
-
-def _room(support: Support, name: str) -> Support:
-    """The same support with folders of its own for one of several fits."""
-    checkpoints, logs = (None if folder is None else folder / name for folder in (support.checkpoints, support.logs))
-    return replace(support, checkpoints=checkpoints, logs=logs, on_epoch=None)

@@ -111,16 +111,17 @@ def train_candidate(
 
 def refit_champion(
     settings: Settings, ds: date, store: "FeatureStore", connection: psycopg.Connection, progress: Progress
-) -> Trained | None:
+) -> Trained | str:
     """Fit a champion promoted tonight once more, on everything up to `ds`, by its own configuration.
 
-    It begins as `refit_starts` says, and runs for as many epochs as the judged fit took. None when there is nothing
-    to do: nobody was promoted tonight, the profile asks for no refit, or there is nothing to go on from; then the
-    judged weights serve.
+    It begins as `refit_starts` says, and runs for as many epochs as the judged fit took. Where there is nothing to do
+    it says why, and the judged weights serve.
     """
     champion = registry.champion(connection)
-    if champion is None or champion.ds != ds or not settings.profile.training.refit or "model" not in champion.config:
-        return None
+    if champion is None or champion.ds != ds or "model" not in champion.config:
+        return "nothing was promoted tonight, nothing to refit"
+    if not settings.profile.training.refit:
+        return f"training.refit is off: {champion.model_version} serves as it was judged"
     folder = settings.artifacts / f"{champion.model_version}-{REFIT_SUFFIX}"
     if champion.serving_artifact == folder and champion.serving_checksum is not None:
         if is_whole(folder, champion.serving_checksum):
@@ -133,8 +134,7 @@ def refit_champion(
     material = Material(dataset, rows, None, LakePast(lake, profile, store, ds, known=ds))
     done = _refitted(settings, profile, config, champion, material, registry.history(connection, before=ds), progress)
     if done is None:
-        progress(f"no refit: {champion.model_version} serves as it was judged")
-        return None
+        return f"no weights to go on from: {champion.model_version} serves as it was judged"
     model, report, start = done
     if is_first():
         metrics = {

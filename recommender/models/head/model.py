@@ -84,7 +84,12 @@ class Head(Model):
         else:
             progress("towers")
             first = self.towers.fit(
-                dataset, rows, truth, epochs=epochs, progress=progress, support=_room(support, TOWERS)
+                dataset,
+                rows,
+                truth,
+                epochs=epochs,
+                progress=progress,
+                support=replace(support.within(TOWERS), start=None),
             )
         progress("head")
         learnt, held = _held_out(dataset, rows)
@@ -98,7 +103,7 @@ class Head(Model):
             module: nn.Module = network
             if self.config.train_towers:
                 module = nn.ModuleDict({"head": network, TOWERS: self.towers.modules})
-            own = _room(support, self.kind)
+            own = support.within(self.kind)
             second = fit_module(
                 module,
                 lambda epoch: pairs.losses(network, np.random.default_rng([self.training.seed, epoch])),
@@ -198,12 +203,6 @@ def _part(rows: TrainingRows, chosen: npt.NDArray[np.bool_]) -> TrainingRows:
         if len(getattr(rows, name))
     }
     return replace(rows, event=rows.event[chosen], **frames)
-
-
-def _room(support: Support, name: str) -> Support:
-    """The same support with folders of its own for one of two fits."""
-    checkpoints, logs = (None if folder is None else folder / name for folder in (support.checkpoints, support.logs))
-    return replace(support, checkpoints=checkpoints, logs=logs, start=None)
 
 
 def _line(entry: dict[str, float]) -> str:
