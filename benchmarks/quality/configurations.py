@@ -18,6 +18,8 @@ class Comparison(Section):
     """What the hyper-parameters were chosen on: never the figures that are reported."""
     published: dict[str, tuple[float, float]] = Field(default={})
     """Recall@20 and NDCG@20 that others reported for the same split."""
+    training: dict[str, Any] = Field(default={})
+    """Keys as in a profile's `training`, for all models of the set."""
     models: dict[str, dict[str, Any]]
     """Sections as in a profile's `model`, by name."""
 

@@ -14,6 +14,7 @@ from pydantic import TypeAdapter
 from benchmarks.quality.configurations import configurations
 from benchmarks.quality.problems import opened
 from recommender.config.models import ModelConfig
+from recommender.config.training import Training
 from recommender.evaluation.evaluate import evaluate
 from recommender.models.base import Support
 from recommender.models.registry import new_model
@@ -24,10 +25,12 @@ _KIB = 1024
 
 def run(problem: str, name: str, seed: int) -> dict[str, Any]:
     """Fit on everything before the cut, for as long as the configuration says, and judge once."""
-    config: Any = TypeAdapter(ModelConfig).validate_python(configurations()[problem].models[name])
+    comparison = configurations()[problem]
+    config: Any = TypeAdapter(ModelConfig).validate_python(comparison.models[name])
     with opened(problem) as world:
+        changed = {**comparison.training, "seed": seed, "threads": None}
         profile = world.profile.model_copy(
-            update={"training": world.profile.training.model_copy(update={"seed": seed, "threads": None})}
+            update={"training": Training.model_validate(world.profile.training.model_dump() | changed)}
         )
         model = new_model(config, profile)
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -153,6 +153,15 @@ def test_a_version_that_is_trained_again_is_the_one_to_judge(two_nights: Setting
         connection.execute("delete from reco.models where model_version = 'another'")
 
 
+def test_a_refit_with_nothing_to_do_says_why(two_nights: Settings) -> None:
+    assert pipeline.refit(two_nights, SECOND).summary == "nothing was promoted tonight, nothing to refit"
+    training = two_nights.profile.training.model_copy(update={"refit": False})
+    without = replace(two_nights, profile=two_nights.profile.model_copy(update={"training": training}))
+    champion = candidate(two_nights, FIRST).model_version
+    expected = f"training.refit is off: {champion} serves as it was judged"
+    assert pipeline.refit(without, FIRST).summary == expected
+
+
 def test_a_refit_whose_start_is_damaged_goes_on_from_what_was_judged(two_nights: Settings) -> None:
     first, second = candidate(two_nights, FIRST), candidate(two_nights, SECOND)
     with connect(two_nights) as connection:
