@@ -99,6 +99,13 @@ class TwoTower(Optimised):
         """Columns of users' and items' vectors."""
         return self.dimension + self.item_bias
 
+    @property
+    def going_on(self) -> Self:
+        """For a training from good weights: short, and gentler, for a full rate undoes what a falling one settled."""
+        epochs, rate = min(self.warm_epochs, self.max_epochs), self.warm_rate * self.learning_rate
+        falling = {"max_epochs": epochs, "learning_rate": rate, "schedule": "cosine", "warmup_epochs": 0.0}
+        return self.model_copy(update=falling)
+
     @model_validator(mode="after")
     def _optimiser_can(self) -> Self:
         if self.sparse_ids and self.max_norm is not None:

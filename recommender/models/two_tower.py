@@ -124,7 +124,7 @@ class TwoTower(Model):
             self.report = fit_module(
                 fitted.towers,
                 lambda epoch: objective.epoch(np.random.default_rng([self.training.seed, epoch])),
-                self._schedule(support),
+                self.config if support.start is None else self.config.going_on,
                 self.training,
                 epochs=epochs,
                 validate=after_epochs(self._recall, truth, support.on_epoch),
@@ -269,15 +269,6 @@ class TwoTower(Model):
             raise ArtifactError(f"two_tower cannot go on from a model of kind {start.kind}: train from scratch")
         adds = self.config.fusion == "sum"
         carry_over(start._trained(), self._trained(), self._state(), start.name, ids_add_to_metadata=adds)
-
-    def _schedule(self, support: Support) -> TwoTowerConfig:
-        """How long and how fast to learn; a full rate would undo what a falling one has settled in good weights."""
-        if support.start is None:
-            return self.config
-        epochs = min(self.config.warm_epochs, self.config.max_epochs)
-        rate = self.config.warm_rate * self.config.learning_rate
-        falling = {"max_epochs": epochs, "learning_rate": rate, "schedule": "cosine", "warmup_epochs": 0.0}
-        return self.config.model_copy(update=falling)
 
     def _recall(self, truth: Truth) -> float:
         self._forget_vectors()

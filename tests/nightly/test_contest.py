@@ -117,11 +117,18 @@ def test_a_part_that_went_on_is_no_part_of_what_begins_from_nothing(tmp_path: Pa
     assert any(line.startswith("epoch 2/12:") for line in lines)  # the head's own towers
 
 
-def test_what_a_composite_is_made_of_is_fitted_first_and_once(tmp_path: Path) -> None:
-    whole = f"{{kind: head, towers: {TOWER}, max_epochs: 1}}"
+@pytest.mark.parametrize(
+    ("kind", "rest"),
+    [
+        ("head", f"towers: {TOWER}, max_epochs: 1"),
+        ("ranking", f"candidates: {{one: {TOWER}}}"),
+        ("blend", f"models: {{one: {TOWER}, other: {POPULAR}}}"),
+    ],
+)
+def test_what_a_composite_is_made_of_is_fitted_first_and_once(tmp_path: Path, kind: str, rest: str) -> None:
     lines: list[str] = []
-    found = contest(tmp_path, profile_of(whole, TOWER), lines)
-    told = [line for line in lines if line in ("head: new", "two_tower: new")]
-    assert told == ["two_tower: new", "head: new"]
-    assert sum(line.startswith("epoch 1/12") for line in lines) == 1
-    assert {found.winner.entrant.label, *found.others} == {"head", "two_tower"}
+    found = contest(tmp_path, profile_of(f"{{kind: {kind}, {rest}}}", TOWER), lines)
+    told = [line for line in lines if line in (f"{kind}: new", "two_tower: new")]
+    assert told == ["two_tower: new", f"{kind}: new"]
+    assert sum("epoch 1/12" in line for line in lines) == 1
+    assert {found.winner.entrant.label, *found.others} == {kind, "two_tower"}
