@@ -14,6 +14,7 @@ from recommender import pipeline
 from recommender.config.settings import PROFILES, Settings, load_settings
 from recommender.models.registry import MODELS
 from recommender.models.two_tower import TwoTower
+from recommender.serving.index import load_index
 from recommender.storage import embedded, registry
 from recommender.storage.postgres import connect
 from recommender.storage.registry import ModelVersion
@@ -29,6 +30,11 @@ RANKING = {
     "label_days": 14,
     "mlp": {"max_epochs": 2},
     "boosting": {"trees": 5, "least_pairs": 20},
+}
+BLEND = {
+    "kind": "blend",
+    "models": {"tower": RANKING["candidates"]["tower"], "spectral": {"kind": "spectral", "dimension": 8}},
+    "weights": {"spectral": 0.3},
 }
 Rows = list[tuple[Any, ...]]
 
@@ -61,6 +67,13 @@ def ranked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     """The small world with several models and what puts their candidates in order, after two nights."""
     profile = yaml.safe_load(PROFILE) | {"model": RANKING}
     yield from world(tmp_path_factory.mktemp("ranked"), profile, (FIRST, SECOND))
+
+
+@pytest.fixture(scope="module")
+def blended(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    """The small world with two models of vectors as one, after two nights."""
+    profile = yaml.safe_load(PROFILE) | {"model": BLEND}
+    yield from world(tmp_path_factory.mktemp("blended"), profile, (FIRST, SECOND))
 
 
 def ask(settings: Settings, query: str, *values: object) -> Rows:
@@ -111,6 +124,23 @@ def test_learners_of_the_champion_are_kept_while_its_models_go_on(ranked: Settin
     before, after = (MODELS[version.kind].load(version.artifact) for version in (first, second))
     assert before.features == after.features
     assert len(after.report.history) < len(before.report.history)
+
+
+def test_a_blend_of_vectors_is_published_with_an_index(blended: Settings) -> None:
+    version = newest(blended, FIRST)
+    assert version.kind == "blend" and version.status in ("champion", "retired")
+    served = MODELS[version.kind].load(version.served[0])
+    assert served.vector_model is served
+    with connect(blended) as connection:
+        index = load_index(connection)
+    assert index.index.dim - (index.space == "l2") == 16 + 1 + 8
+    assert len(ask(blended, "select item_id from reco.similar_items(%s, 5)", _first_item(blended))) == 5
+
+
+def test_a_blend_goes_on_with_the_models_that_can(blended: Settings) -> None:
+    first, second = newest(blended, FIRST), newest(blended, SECOND)
+    assert (second.metrics["start"]["how"], second.metrics["start"]["from"]) == ("warm", first.model_version)
+    assert second.metrics["fit"]["parts"] == {"tower": 1, "spectral": 0}
 
 
 def _first_item(settings: Settings) -> str:
