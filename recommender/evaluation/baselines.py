@@ -12,7 +12,7 @@ from recommender.config.policy import Baseline
 from recommender.config.profile import Profile
 from recommender.data.dataset import Dataset, TrainingRows, Truth
 from recommender.errors import DatabaseError, RecommenderError
-from recommender.evaluation.evaluate import Figures, evaluate
+from recommender.evaluation.evaluate import Measured, measure
 from recommender.features.loading import training_events
 from recommender.models.registry import new_model
 from recommender.progress import Progress
@@ -22,15 +22,15 @@ _CONFIG = TypeAdapter[AnyModel](ModelConfig)
 
 def baseline_figures(
     kinds: Iterable[Baseline], profile: Profile, dataset: Dataset, truth: Truth, ks: list[int], progress: Progress
-) -> dict[str, Figures]:
+) -> dict[str, Measured]:
     """Figures of each on the judged users; one that can't be fitted is reported and left out."""
     rows = _rows(profile, dataset)
-    found: dict[str, Figures] = {}
+    found: dict[str, Measured] = {}
     for kind in kinds:
         try:
             model = new_model(_CONFIG.validate_python({"kind": kind}), profile)
             model.fit(dataset, rows, progress=progress)
-            found[kind] = evaluate(model, truth, ks)
+            found[kind] = measure(model, truth, ks)
         except DatabaseError:
             raise
         except RecommenderError as error:

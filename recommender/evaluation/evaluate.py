@@ -1,25 +1,43 @@
 """A model's figures on what users did next: full ranking over the catalogue, seen items left out."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from recommender.data.dataset import Truth
+from recommender.evaluation.confidence import PerUser
 from recommender.evaluation.metrics import coverage, per_user_metrics
 from recommender.models.base import Model
 
 Figures = dict[str, float]
 
 
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """A model on the users of a truth."""
+
+    figures: Figures
+    """Mean of every metric over the users, coverage, and the number of users judged."""
+    per_user: PerUser
+    """(users,) values of every metric, in the order of the truth's users."""
+
+
 def evaluate(model: Model, truth: Truth, ks: Sequence[int]) -> Figures:
-    """Mean of every metric over the users of `truth`, with coverage and the number of users judged.
+    """The figures of `measure`."""
+    return measure(model, truth, ks).figures
+
+
+def measure(model: Model, truth: Truth, ks: Sequence[int]) -> Measured:
+    """Every metric at every k.
 
     The model's attached data set must be the one whose indices `truth` uses.
     """
     if len(truth.users) == 0:
-        return {"users": 0.0}
+        return Measured({"users": 0.0}, {})
     top = model.recommend(truth.users, max(ks), allowed=model.dataset.known_items)
-    means = {name: float(values.mean()) for name, values in per_user_metrics(top.items, truth.relevant, ks).items()}
+    per_user = per_user_metrics(top.items, truth.relevant, ks)
+    means = {name: float(values.mean()) for name, values in per_user.items()}
     catalogue = int(np.count_nonzero(model.dataset.known_items))
     shares = {f"coverage@{k}": coverage(top.items, k, catalogue) for k in ks}
-    return {**means, **shares, "users": float(len(truth.users))}
+    return Measured({**means, **shares, "users": float(len(truth.users))}, per_user)

@@ -14,8 +14,9 @@ from recommender.data.dataset import Dataset, Truth
 from recommender.data.split import Split
 from recommender.errors import ArtifactError, ConfigError, NotReadyError
 from recommender.evaluation.baselines import baseline_figures
+from recommender.evaluation.confidence import Compared, Interval, compare, intervals
 from recommender.evaluation.drift import feature_drift
-from recommender.evaluation.evaluate import Figures, evaluate
+from recommender.evaluation.evaluate import Figures, Measured, measure
 from recommender.evaluation.gate import ONNX_FILES, RuleResult, apply_policy
 from recommender.features.definitions import declared_features, table_of
 from recommender.features.loading import load_dataset, truth_after
@@ -43,6 +44,10 @@ class Verdict:
     rules: list[RuleResult] = field(default_factory=list)
     repeated: bool = False
     """True where the verdict was given in an earlier run of the same night."""
+    intervals: dict[str, Interval] = field(default_factory=dict)
+    """Of the challenger's figures that are means over users."""
+    beside: dict[str, dict[str, Compared]] = field(default_factory=dict)
+    """The challenger beside each of the other models, by metric."""
 
     @property
     def summary(self) -> str:
@@ -86,7 +91,8 @@ def judge_candidate(settings: Settings, ds: date, connection: psycopg.Connection
         )
     ks = sorted({*profile.evaluation.k, 20})
     progress(f"judging on {len(truth.users):,} users' new choices from {split.judged_at} to {ds}")
-    challenger = evaluate(_load(candidate.kind, candidate.artifact, candidate.checksum, dataset), truth, ks)
+    judged = measure(_load(candidate.kind, candidate.artifact, candidate.checksum, dataset), truth, ks)
+    challenger = dict(judged.figures)
     if (exported := candidate.metrics.get("export")) is not None:
         challenger |= {name: float(value) for name, value in exported.items() if isinstance(value, int | float)}
         challenger[ONNX_FILES] = float(len(exported.get("files", ())))
@@ -97,9 +103,7 @@ def judge_candidate(settings: Settings, ds: date, connection: psycopg.Connection
     rules = []
     if champion is not None:
         try:
-            others["champion"] = evaluate(
-                _load(champion.kind, champion.artifact, champion.checksum, dataset), truth, ks
-            )
+            others["champion"] = measure(_load(champion.kind, champion.artifact, champion.checksum, dataset), truth, ks)
         except ArtifactError as error:
             progress(f"the champion can't be compared: {error}")
             rules.append(RuleResult("champion_is_readable", None, None, True, f"not compared: {error}"))
@@ -109,13 +113,16 @@ def judge_candidate(settings: Settings, ds: date, connection: psycopg.Connection
             rules.append(
                 RuleResult("is_not_older", None, None, False, f"the champion is of a newer night, {champion.ds}")
             )
-    rules += apply_policy(policy, challenger, others)
+    beside = {name: compare(judged.per_user, other.per_user, profile.training.seed) for name, other in others.items()}
+    means = {name: other.figures for name, other in others.items()}
+    rules += apply_policy(policy, challenger, means, beside)
     promoted = all(rule.passed for rule in rules)
-    figures = {"challenger": challenger, **others}
-    measured = {"judged": figures, "decay": decay(champion, others.get("champion"), profile.training.decay_margin)}
+    figures = {"challenger": challenger, **means}
+    measured = {"judged": figures, "decay": decay(champion, means.get("champion"), profile.training.decay_margin)}
     stored = [(rule.rule, rule.value, rule.threshold, rule.passed, rule.detail) for rule in rules]
     registry.record_verdict(connection, candidate.model_version, promoted, measured, stored)
-    verdict = Verdict(candidate.model_version, promoted, figures, rules)
+    sure = intervals(judged.per_user, profile.training.seed)
+    verdict = Verdict(candidate.model_version, promoted, figures, rules, intervals=sure, beside=beside)
     report = settings.reports / f"ds={ds}" / "verdict.json"
     report.parent.mkdir(parents=True, exist_ok=True)
     report.write_text(json.dumps(asdict(verdict), indent=1))
@@ -143,10 +150,10 @@ def decay(champion: registry.ModelVersion | None, fresh: Figures | None, margin:
     return {"champion": champion.model_version, "judged": before, "fresh": now, "decayed": now < before * (1 - margin)}
 
 
-def _popularity(dataset: Dataset, truth: Truth, ks: list[int]) -> Figures:
+def _popularity(dataset: Dataset, truth: Truth, ks: list[int]) -> Measured:
     baseline = Popularity()
     baseline.attach(dataset)
-    return evaluate(baseline, truth, ks)
+    return measure(baseline, truth, ks)
 
 
 def _load(kind: str, folder: Path, expected: str, dataset: Dataset) -> Model:

@@ -4,6 +4,7 @@ With the relevant items R of a user, the ranked list L cut at k, and hit(r) = 1 
 
     recall@k    = hits in L[:k] / |R|
     precision@k = hits in L[:k] / k
+    f1@k        = harmonic mean of these two, 0 without a hit
     hit@k       = 1 where L[:k] has a hit
     ndcg@k      = sum of hit(r) / log2(r + 1) over r <= k, divided by its largest possible value for min(k, |R|) hits
     mrr@k       = 1 / rank of the first hit in L[:k], or 0
@@ -12,21 +13,39 @@ With the relevant items R of a user, the ranked list L cut at k, and hit(r) = 1 
 Each is averaged over users. Coverage@k is the share of the catalogue that occurs in anybody's L[:k].
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
+TABLE_CELLS = 1 << 24
+"""Of the table of users by items in which a block's relevant items are marked: 16 MB, which caches hold."""
+
 
 def hits(ranked: npt.NDArray[np.int32], relevant: sparse.csr_matrix) -> npt.NDArray[np.bool_]:
     """(users, k) True where a ranked item is relevant to its user; item -1 never is."""
+    return np.concatenate([np.zeros((0, ranked.shape[1]), bool), *(hit for _, hit in _blocks(ranked, relevant))])
+
+
+def _blocks(
+    ranked: npt.NDArray[np.int32], relevant: sparse.csr_matrix
+) -> Iterator[tuple[slice, npt.NDArray[np.bool_]]]:
+    """Users by as many as the table holds, with their (users, k) hits."""
     users, items = relevant.shape
-    width = np.int64(items)
-    wanted = np.repeat(np.arange(users, dtype=np.int64), np.diff(relevant.indptr)) * width + relevant.indices
-    asked = np.arange(users, dtype=np.int64)[:, None] * width + ranked
-    found: npt.NDArray[np.bool_] = np.isin(asked, wanted) & (ranked >= 0)
-    return found
+    rows = max(1, TABLE_CELLS // (items + 1))
+    table = np.zeros((min(rows, users), items + 1), bool)  # the last column is where -1 looks, and never marked
+    place = np.arange(len(table))
+    for start in range(0, users, rows):
+        block = slice(start, min(start + rows, users))
+        lengths = np.diff(relevant.indptr[start : block.stop + 1])
+        marked = (
+            np.repeat(place[: len(lengths)], lengths),
+            relevant.indices[slice(*relevant.indptr[[start, block.stop]])],
+        )
+        table[marked] = True
+        yield block, table[place[: len(lengths), None], ranked[block]]
+        table[marked] = False
 
 
 def per_user_metrics(
@@ -43,23 +62,26 @@ def per_user_metrics(
     """
     if ranked.shape[1] < max(ks):
         raise ValueError(f"lists of {ranked.shape[1]} cannot be judged at k={max(ks)}")
-    hit = hits(ranked, relevant)
-    size = np.diff(relevant.indptr).astype(np.float64)
-    ranks = np.arange(1, ranked.shape[1] + 1)
+    names = ("recall", "precision", "f1", "hit", "ndcg", "mrr", "map")
+    metrics = {f"{name}@{k}": np.zeros(len(ranked)) for k in ks for name in names}
+    sizes = np.diff(relevant.indptr).astype(np.float64)
+    ranks = np.arange(1, max(ks) + 1)
     discount = 1 / np.log2(ranks + 1)
     ideal = np.cumsum(discount)
-    found_by = np.cumsum(hit, axis=1)
-    metrics = {}
-    for k in ks:
-        top, possible = hit[:, :k], np.minimum(size, k).astype(int)
-        found = found_by[:, k - 1]
-        first = np.where(found > 0, top.argmax(axis=1) + 1, np.inf)
-        metrics[f"recall@{k}"] = found / size
-        metrics[f"precision@{k}"] = found / k
-        metrics[f"hit@{k}"] = (found > 0).astype(np.float64)
-        metrics[f"ndcg@{k}"] = (top * discount[:k]).sum(axis=1) / ideal[possible - 1]
-        metrics[f"mrr@{k}"] = 1 / first
-        metrics[f"map@{k}"] = (top * found_by[:, :k] / ranks[:k]).sum(axis=1) / possible
+    for block, hit in _blocks(ranked[:, : max(ks)], relevant):
+        size, found_by = sizes[block], np.cumsum(hit, axis=1, dtype=np.int32)
+        gained = np.cumsum(hit * discount, axis=1)
+        precise = np.cumsum(hit * (found_by / ranks), axis=1)
+        first = np.where(found_by[:, -1] > 0, hit.argmax(axis=1) + 1, np.inf)
+        for k in ks:
+            found, possible = found_by[:, k - 1], np.minimum(size, k)
+            metrics[f"recall@{k}"][block] = found / size
+            metrics[f"precision@{k}"][block] = found / k
+            metrics[f"f1@{k}"][block] = 2 * found / (k + size)
+            metrics[f"hit@{k}"][block] = found > 0
+            metrics[f"ndcg@{k}"][block] = gained[:, k - 1] / ideal[possible.astype(np.int64) - 1]
+            metrics[f"mrr@{k}"][block] = np.where(first <= k, 1 / first, 0)
+            metrics[f"map@{k}"][block] = precise[:, k - 1] / possible
     return metrics
 
 

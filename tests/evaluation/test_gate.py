@@ -5,6 +5,7 @@ import math
 import pytest
 
 from recommender.config.policy import Policy, Rule
+from recommender.evaluation.confidence import Compared, Interval
 from recommender.evaluation.gate import apply_policy
 
 LEAST = Rule(name="r", metric="recall@20", at_least=0.1)
@@ -47,3 +48,15 @@ def test_a_model_without_onnx_is_asked_for_none() -> None:
     assert apply_policy(policy, {"onnx_files": 0.0}, {})[0].passed
     assert not apply_policy(policy, {"onnx_files": 2.0}, {})[0].passed  # files that nobody compared
     assert not apply_policy(policy, {}, {})[0].passed
+
+
+def test_a_comparison_says_how_sure_it_is() -> None:
+    rule = Rule(name="keeps_up", metric="recall@20", against="champion", at_least=0.98)
+    sure = Compared(Interval(0.004, -0.001, 0.009), Interval(1.02, 0.995, 1.045), 0.12)
+    beside = {"champion": {"recall@20": sure}}
+    (result,) = apply_policy(Policy(rules=(rule,)), {"recall@20": 0.204}, {"champion": {"recall@20": 0.2}}, beside)
+    assert result.passed
+    assert result.detail == (
+        "recall@20 0.2040 against 0.2000 of the champion, ratio 1.020 "
+        "(95% of resamples 0.995 to 1.045, p 0.12); must be at least 0.98"
+    )

@@ -1,5 +1,7 @@
 """The nights after a feature was defined otherwise: the champion that was trained on the old one scores nothing."""
 
+import json
+import re
 from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
@@ -110,6 +112,11 @@ def test_the_champion_is_not_compared_and_the_challenger_meets_popularity(board:
     assert rules["champion_is_readable"].passed and refused in rules["champion_is_readable"].detail
     assert rules["recall_keeps_up"].detail == "no champion to compare recall@20 with"
     assert "of the popularity" in rules["beats_popularity"].detail
+    assert re.search(r"\(95% of resamples .* to .*, p ", rules["beats_popularity"].detail)
+    told = json.loads((board.reports / f"ds={DS}" / "verdict.json").read_text())
+    sure = told["intervals"]["recall@20"]
+    assert sure["low"] <= sure["value"] == verdict.figures["challenger"]["recall@20"] <= sure["high"]
+    assert 0 < told["beside"]["popularity"]["recall@20"]["p_value"] <= 1
     # what is defined otherwise has not drifted
     assert any(line == f"1 item features are new or defined otherwise since {YESTERDAY}" for line in lines)
     assert rules["features_are_stable"].passed

@@ -6,25 +6,48 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
+from recommender.evaluation import metrics
 from recommender.evaluation.metrics import coverage, per_user_metrics
 
 
 def test_hand_worked() -> None:
     ranked = np.array([[3, 0, 1], [2, 4, -1]], np.int32)
     relevant = sparse.csr_matrix(np.array([[1, 1, 0, 0, 0, 1], [0, 0, 1, 0, 0, 0]]))
-    metrics = per_user_metrics(ranked, relevant, [2, 3])
+    found = per_user_metrics(ranked, relevant, [2, 3])
     # user 0 wants 0, 1 and 5 and is shown 3, 0, 1: one hit at rank 2, another at rank 3
-    assert metrics["recall@2"] == pytest.approx([1 / 3, 1])
-    assert metrics["recall@3"] == pytest.approx([2 / 3, 1])
-    assert metrics["precision@3"] == pytest.approx([2 / 3, 1 / 3])
-    assert metrics["hit@2"] == pytest.approx([1, 1])
-    assert metrics["mrr@3"] == pytest.approx([1 / 2, 1])
+    assert found["recall@2"] == pytest.approx([1 / 3, 1])
+    assert found["recall@3"] == pytest.approx([2 / 3, 1])
+    assert found["precision@3"] == pytest.approx([2 / 3, 1 / 3])
+    assert found["hit@2"] == pytest.approx([1, 1])
+    assert found["mrr@3"] == pytest.approx([1 / 2, 1])
     gain2, gain3 = 1 / np.log2(3), 1 / np.log2(4)
-    assert metrics["ndcg@3"] == pytest.approx([(gain2 + gain3) / (1 + gain2 + gain3), 1])
-    assert metrics["ndcg@2"] == pytest.approx([gain2 / (1 + gain2), 1])
-    assert metrics["map@3"] == pytest.approx([(1 / 2 + 2 / 3) / 3, 1])
+    assert found["ndcg@3"] == pytest.approx([(gain2 + gain3) / (1 + gain2 + gain3), 1])
+    assert found["ndcg@2"] == pytest.approx([gain2 / (1 + gain2), 1])
+    assert found["map@3"] == pytest.approx([(1 / 2 + 2 / 3) / 3, 1])
     assert coverage(ranked, 3, 6) == pytest.approx(5 / 6)
     assert coverage(ranked, 1, 6) == pytest.approx(2 / 6)
+
+
+def test_f1_is_the_harmonic_mean_of_precision_and_recall() -> None:
+    ranked = np.array([[3, 0, 1], [2, 4, -1]], np.int32)
+    relevant = sparse.csr_matrix(np.array([[1, 1, 0, 0, 0, 1], [1, 0, 0, 0, 0, 0]]))
+    found = per_user_metrics(ranked, relevant, [3])
+    assert found["f1@3"] == pytest.approx([2 / 3, 0])
+
+
+def test_users_in_blocks_are_judged_as_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    ranked = rng.permuted(np.tile(np.arange(-1, 14, dtype=np.int32), (50, 1)), axis=1)[:, :10]
+    wanted = rng.random((50, 14)) < 0.3
+    wanted[:, 0] = True
+    relevant = sparse.csr_matrix(wanted)
+    whole = per_user_metrics(ranked, relevant, [3, 10])
+    monkeypatch.setattr(metrics, "TABLE_CELLS", 3 * 15)
+    blocks = per_user_metrics(ranked, relevant, [3, 10])
+    for name, values in whole.items():
+        np.testing.assert_array_equal(values, blocks[name])
+    expected = [[item >= 0 and wanted[user, item] for item in row] for user, row in enumerate(ranked)]
+    np.testing.assert_array_equal(metrics.hits(ranked, relevant), expected)
 
 
 def test_too_short_lists_are_refused() -> None:
