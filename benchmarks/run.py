@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import features, ingest, ncf, publishing, retrieval, search, sources, synthetic, training
+from benchmarks import features, ingest, judging, ncf, publishing, retrieval, search, sources, synthetic, training
 from benchmarks.measure import Measurement
 
 RESULTS = Path(__file__).parent / "results" / "latest.json"
@@ -17,7 +17,7 @@ RESULTS = Path(__file__).parent / "results" / "latest.json"
 def main() -> None:
     console = Console(highlight=False)
     found: list[Measurement] = []
-    for suite in (sources, ingest, synthetic, features, retrieval, publishing, search, training, ncf):
+    for suite in (sources, ingest, synthetic, features, retrieval, publishing, search, training, ncf, judging):
         for measurement in suite.run():
             found.append(measurement)
             console.print(f"  {measurement.name}: {measurement.ratio:.2f} of {measurement.peer}", style="dim")
