@@ -17,6 +17,9 @@ from recommender.models.recall import recall
 from recommender.progress import Progress, quiet
 from recommender.training.report import FitReport
 
+BLOCK = 1 << 14
+"""Items whose vectors are held in float64 at one time."""
+
 
 class Blend(Composite):
     """Score of a pair: the sum over the models of `weight (s - mean) / deviation`, both over all items for the user.
@@ -72,9 +75,7 @@ class Blend(Composite):
         super().attach(dataset)
         self.factorises = all(model.factorises for model in self._models.values())
         self._covariances = {
-            name: np.atleast_2d(np.cov(model.item_vectors().T, ddof=0))
-            for name, model in self._models.items()
-            if self.factorises
+            name: _covariance(model.item_vectors()) for name, model in self._models.items() if self.factorises
         }
 
     def user_vectors(self, users: npt.NDArray[np.int64] | None = None) -> Scores:
@@ -120,3 +121,13 @@ def _begun(start: Model | None) -> Models:
     if not isinstance(start, Blend):
         raise ArtifactError(f"training cannot go on from a {start.kind}: train from scratch")
     return start._models
+
+
+def _covariance(vectors: Scores) -> npt.NDArray[np.float64]:
+    """(d, d) of (n, d) vectors, by blocks: a catalogue of millions in float64 would be gigabytes."""
+    mean = vectors.mean(axis=0, dtype=np.float64)
+    total = np.zeros((len(mean), len(mean)))
+    for start in range(0, len(vectors), BLOCK):
+        centred = vectors[start : start + BLOCK] - mean
+        total += centred.T @ centred
+    return total / max(1, len(vectors))

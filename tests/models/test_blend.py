@@ -10,6 +10,7 @@ from recommender.config.blend import Blend as BlendConfig
 from recommender.config.profile import Profile
 from recommender.config.yaml12 import load_yaml
 from recommender.errors import ArtifactError, NotReadyError
+from recommender.models import blend
 from recommender.models.base import Support
 from recommender.models.blend import Blend
 from recommender.models.registry import MODELS
@@ -47,8 +48,11 @@ class TestOfTables(ModelContract):
         return make(seed, models=TABLES)
 
 
-@pytest.mark.parametrize("models", [VECTORS, TABLES])
-def test_a_score_is_the_weighed_sum_of_standard_scores(models: dict[str, object]) -> None:
+@pytest.mark.parametrize(("models", "block"), [(VECTORS, 1 << 14), (VECTORS, 5), (TABLES, 1 << 14)])
+def test_a_score_is_the_weighed_sum_of_standard_scores(
+    monkeypatch: pytest.MonkeyPatch, models: dict[str, object], block: int
+) -> None:
+    monkeypatch.setattr(blend, "BLOCK", block)
     model = fitted(models=models)
     expected = np.zeros_like(model.scores(EVERYBODY))
     for name, part in model._models.items():
