@@ -1,11 +1,10 @@
 """The gate: a policy's rules applied to a challenger's figures."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from recommender.config.policy import Policy, Rule
 from recommender.evaluation.confidence import LEVEL, Compared
-from recommender.evaluation.evaluate import Figures
+from recommender.evaluation.findings import Figures, RuleResult
 
 ONNX_FILES = "onnx_files"
 """The figure that says how many files a model exported; rules on `onnx_…` ask nothing of one that exports none."""
@@ -14,17 +13,6 @@ ONNX_FILES = "onnx_files"
 Beside = Mapping[str, Mapping[str, Compared]]
 """By other model and metric: the challenger beside it."""
 NOT_COMPARED: Beside = {}
-
-
-@dataclass(frozen=True)
-class RuleResult:
-    """One rule's figure and verdict."""
-
-    rule: str
-    value: float | None
-    threshold: float | None
-    passed: bool
-    detail: str
 
 
 def apply_policy(

@@ -16,8 +16,9 @@ from recommender.errors import ArtifactError, ConfigError, NotReadyError
 from recommender.evaluation.baselines import baseline_figures
 from recommender.evaluation.confidence import Compared, Interval, compare, intervals
 from recommender.evaluation.drift import feature_drift
-from recommender.evaluation.evaluate import Figures, Measured, measure
-from recommender.evaluation.gate import ONNX_FILES, RuleResult, apply_policy
+from recommender.evaluation.evaluate import Measured, measure
+from recommender.evaluation.findings import Figures, RuleResult
+from recommender.evaluation.gate import ONNX_FILES, apply_policy
 from recommender.features.definitions import declared_features, table_of
 from recommender.features.loading import load_dataset, truth_after
 from recommender.features.measures import Entity

@@ -12,7 +12,7 @@ from recommender.config.settings import Settings
 from recommender.data.dataset import Dataset, Truth, night_end
 from recommender.data.sources import open_source
 from recommender.errors import NotReadyError
-from recommender.evaluation.evaluate import Figures
+from recommender.evaluation.findings import Figures
 from recommender.evaluation.metrics import coverage, per_user_metrics
 from recommender.features.loading import load_dataset, truth_of
 from recommender.storage.lake import Lake

@@ -12,7 +12,8 @@ from recommender.config.models import AnyModel
 from recommender.config.profile import Profile
 from recommender.config.ranking import Ranking
 from recommender.errors import ArtifactError, DatabaseError, RecommenderError, TrainingError
-from recommender.evaluation.evaluate import Figures, evaluate
+from recommender.evaluation.evaluate import evaluate
+from recommender.evaluation.findings import Figures
 from recommender.models.base import Model, Support
 from recommender.models.registry import new_model
 from recommender.nightly.past import Material
