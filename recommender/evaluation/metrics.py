@@ -87,5 +87,6 @@ def per_user_metrics(
 
 def coverage(ranked: npt.NDArray[np.int32], k: int, items: int) -> float:
     """Share of `items` that occurs in anybody's first k."""
-    shown = np.unique(ranked[:, :k])
-    return float((shown >= 0).sum() / items)
+    shown = np.zeros(int(ranked.max(initial=-1)) + 2, bool)
+    shown[ranked[:, :k]] = True
+    return float(np.count_nonzero(shown[:-1]) / items)  # the last one is where -1 points

@@ -55,6 +55,25 @@ def test_too_short_lists_are_refused() -> None:
         per_user_metrics(np.zeros((1, 1), np.int32), sparse.csr_matrix(np.ones((1, 1))), [2])
 
 
+def test_map_is_worked_out_hit_by_hit() -> None:
+    """Unlike in ranx, which divides by all relevant items, it can be 1 whatever the length of the list."""
+    rng = np.random.default_rng(0)
+    ranked = np.array([rng.permutation(15)[:10] for _ in range(30)], np.int32)
+    wanted = rng.random((30, 15)) < 0.5
+    wanted[:, 0] = True
+    found = per_user_metrics(ranked, sparse.csr_matrix(wanted), [5])["map@5"]
+    for user, row in enumerate(ranked):
+        relevant = [wanted[user, item] for item in row[:5]]
+        precisions = [sum(relevant[: rank + 1]) / (rank + 1) for rank in range(5) if relevant[rank]]
+        assert found[user] == pytest.approx(sum(precisions) / min(5, wanted[user].sum()))
+
+
+def test_coverage_is_of_what_is_shown_not_of_the_padding() -> None:
+    assert coverage(np.array([[-1, 4, -1], [4, 0, 2]], np.int32), 2, 8) == pytest.approx(2 / 8)
+    assert coverage(np.full((3, 2), -1, np.int32), 2, 8) == 0
+    assert coverage(np.zeros((0, 2), np.int32), 2, 8) == 0
+
+
 @settings(max_examples=10, deadline=None)
 @given(st.integers(0, 10_000))
 def test_as_ranx_computes_them(seed: int) -> None:
@@ -69,7 +88,7 @@ def test_as_ranx_computes_them(seed: int) -> None:
     qrels = Qrels({str(u): {str(i): 1 for i in np.flatnonzero(wanted[u])} for u in range(users)})
     run = Run({str(u): {str(i): float(k - rank) for rank, i in enumerate(ranked[u])} for u in range(users)})
     ours = per_user_metrics(ranked, sparse.csr_matrix(wanted), [5, 10])
-    names = {"recall": "recall", "precision": "precision", "hit": "hit_rate", "ndcg": "ndcg", "mrr": "mrr"}
+    names = {"recall": "recall", "precision": "precision", "hit": "hit_rate", "ndcg": "ndcg", "mrr": "mrr", "f1": "f1"}
     for name, theirs in names.items():
         for at in (5, 10):
             expected = ranx_evaluate(qrels, run, f"{theirs}@{at}")
