@@ -61,6 +61,10 @@ class Settings:
         return self.world / "tensorboard"
 
     @property
+    def backtests(self) -> Path:
+        return self.world / "backtests"
+
+    @property
     def reports(self) -> Path:
         return self.world / "reports"
 

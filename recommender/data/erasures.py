@@ -47,7 +47,7 @@ def erasure_list(settings: Settings) -> ErasureList:
     RecommenderError
         The file is there but can't be read: going on would let erased users in again.
     """
-    path = _path(settings)
+    path = list_path(settings)
     if not path.is_file():
         return ErasureList(secrets.token_hex(_SALT_BYTES))
     try:
@@ -59,7 +59,7 @@ def erasure_list(settings: Settings) -> ErasureList:
 
 def add_erased(settings: Settings, user_ids: Iterable[str]) -> None:
     """Put users on the list. One process at a time: the caller holds the world's lock."""
-    path = _path(settings)
+    path = list_path(settings)
     extended = erasure_list(settings).with_users(user_ids)
     path.parent.mkdir(parents=True, exist_ok=True)
     scratch = path.with_suffix(".tmp")
@@ -117,5 +117,6 @@ def mentions(raw: str) -> str:
     return f"list_transform({values}, lambda value: trim(value))"
 
 
-def _path(settings: Settings) -> Path:
+def list_path(settings: Settings) -> Path:
+    """Where the world keeps its list."""
     return settings.world / "erasures.json"

@@ -4,7 +4,9 @@ The order makes it safe to be killed anywhere: first the request, then the erasu
 the places one by one, last the audit row with the request's removal in one transaction. Running again finishes.
 """
 
+import fcntl
 import json
+import shutil
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -16,8 +18,10 @@ from recommender.config.settings import Settings
 from recommender.data.erasures import add_erased
 from recommender.data.lake_erasure import erase_from_lake
 from recommender.data.session import working_database
-from recommender.errors import RecommenderError
+from recommender.errors import NotReadyError, RecommenderError
+from recommender.evaluation.report import forget_examples
 from recommender.progress import Progress, quiet
+from recommender.storage import embedded
 from recommender.storage.artifact_ids import erase_from_artifacts
 from recommender.storage.postgres import libpq_url
 from recommender.storage.world_lock import alone
@@ -90,6 +94,35 @@ def _places(
     yield "artifacts", erase_from_artifacts(connection, settings.artifacts, users)
     yield "feast", erase_online(libpq_url(settings), users)
     yield "publications", _erase_from_publications(connection, users)
+    yield "reports", erase_from_reports(settings, users)
+    yield "backtests", _remove_backtests(settings, users)
+
+
+def erase_from_reports(settings: Settings, users: Collection[str]) -> Counter[str]:
+    """Take the users' examples out of every night's report; returns examples removed, by user."""
+    folders = sorted(settings.reports.glob("ds=*/"))
+    return Counter(user for folder in folders for user in forget_examples(folder, settings.profile.words, users))
+
+
+def _remove_backtests(settings: Settings, users: Collection[str]) -> Counter[str]:
+    """Delete the worlds of backtests, which can be run again; returns how many, for every user.
+
+    Raises
+    ------
+    NotReadyError
+        One is being run.
+    """
+    folders = sorted(path for path in settings.backtests.glob("*/") if path.is_dir())
+    for folder in folders:
+        with (folder / ".lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise NotReadyError(f"backtest {folder.name} is being run: erase again when it is done") from None
+            for world in folder.glob("*/postgres"):
+                embedded.stop(world)
+            shutil.rmtree(folder)
+    return Counter({user: len(folders) for user in users} if folders else {})
 
 
 def _erase_from_publications(connection: psycopg.Connection, users: Collection[str]) -> Counter[str]:

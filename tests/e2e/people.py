@@ -20,7 +20,8 @@ MARKS = ("qzuser", "zanzibarland", "atlantisland", "qzgender", "qzmail", "43.445
 """In lower case. All plausible ages are one of two, so that whatever shows a range of ages shows them."""
 PLAIN = ("gold", "silver")
 """Values of the one column of the users that the profile calls not personal."""
-USERS, ITEMS = 60, 40
+USERS, ITEMS = 52, 40
+"""Too few for a group of users of which a report may name the attribute."""
 PROFILE = f"""
 name: people
 events: {{path: events.csv, columns: {{user_id: u, item_id: i, ts: t, mail: {{column: mail, personal: true}}}}}}
