@@ -9,8 +9,9 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import duckdb
 import psycopg
@@ -23,7 +24,7 @@ from recommender.data.quality import CheckResult, validate_partition
 from recommender.data.split import snapshot_nights
 from recommender.errors import DataQualityError, NotReadyError, RecommenderError, first_line
 from recommender.progress import Progress, quiet
-from recommender.storage import quality_results
+from recommender.storage import quality_results, registry, verdicts
 from recommender.storage.lake import Lake
 from recommender.storage.postgres import connect, libpq_url
 from recommender.storage.world_lock import shared
@@ -121,17 +122,49 @@ def train(settings: Settings, ds: date, progress: Progress = quiet) -> StageResu
 
 
 def judge(settings: Settings, ds: date, progress: Progress = quiet) -> StageResult:
-    """Judge the night's candidate against champion and popularity; promote or reject it."""
+    """Judge the night's candidate by the policy; promote it, reject it, or ask a person."""
 
     def work() -> StageResult:
         from recommender.evaluation.judge import judge_candidate
 
         with connect(settings, autocommit=True) as connection:
             verdict = judge_candidate(settings, ds, connection, progress)
-        detail = {"model_version": verdict.model_version, "promoted": verdict.promoted}
-        return StageResult("judge", ds, verdict.summary, detail)
+            ruling = verdicts.known(connection, verdict.model_version)
+        waits = "" if ruling.answer else f"; `recommender gate approve {ruling.model_version}`, or `reject`, answers"
+        detail = {
+            "model_version": ruling.model_version,
+            "decision": ruling.decision,
+            "headline": ruling.headline,
+            "report": str(_report(settings, ds)),
+        }
+        return StageResult("judge", ds, verdict.summary + waits, detail)
 
     return _recorded(settings, "judge", ds, work)
+
+
+def question(settings: Settings, model_version: str) -> str | None:
+    """What the gate asks a person about a candidate, in Markdown; None where it waits for no answer."""
+    from recommender.nightly import question
+
+    with connect(settings) as connection:
+        ds = registry.known(connection, model_version).ds
+        return question.question(connection, model_version, _report(settings, ds))
+
+
+def answer(
+    settings: Settings, model_version: str, promote: bool, by: Literal["person", "deadline"] = "person"
+) -> StageResult:
+    """Answer the gate's question, for good; what is promoted serves after `refit` and `publish`.
+
+    The same answer again changes nothing, and a deadline leaves a person's as it is; `verdicts.answer` says what else
+    is refused.
+    """
+    with connect(settings, autocommit=True) as connection:
+        settled = verdicts.answer(connection, model_version, promote, by)
+        ruling = verdicts.known(connection, model_version)
+    done = "promoted" if ruling.answer == "promote" else "rejected"
+    summary = f"{model_version} {'' if settled else 'was already '}{done} by the {ruling.decided_by}"
+    return StageResult("answer", ruling.ds, summary, {"model_version": model_version, "decision": ruling.answer})
 
 
 def refit(settings: Settings, ds: date, progress: Progress = quiet) -> StageResult:
@@ -171,7 +204,7 @@ def nightly(settings: Settings, ds: date, progress: Progress = quiet) -> Iterato
     """All stages in this process, as the `nightly` Dag runs them; yields each result when it is there.
 
     When training, judging or refitting fails, the champion is still published on fresh features; the failure
-    is raised afterwards.
+    is raised afterwards. Where the gate asks, the champion is published, and the line of `judge` says how to answer.
     """
     yield ingest(settings, ds, progress)
     yield features(settings, ds, progress)
@@ -270,6 +303,11 @@ def _recorded(settings: Settings, stage: str, ds: date, work: Callable[[], Stage
         raise
     record("done", result.summary, result.detail)
     return result
+
+
+def _report(settings: Settings, ds: date) -> Path:
+    """Where the night's report for people is."""
+    return settings.reports / f"ds={ds}" / "report.html"
 
 
 def _keep_checks(settings: Settings, ds: date, checks: Sequence[CheckResult]) -> None:

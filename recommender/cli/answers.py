@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from recommender.cli.console import K, ProfileOption, app, expected_failures, out, print_table, world_of
+from recommender.cli.gate import print_questions
 from recommender.errors import RecommenderError
 
 
@@ -59,8 +60,9 @@ def search(text: str, k: K = 10, profile: ProfileOption = None) -> None:
 @app.command(rich_help_panel="Answers")
 @expected_failures
 def status(profile: ProfileOption = None) -> None:
-    """Show what is live, the champion, its last verdict, the last checks of the data, and the latest stages."""
+    """Show what is live, the champion, the gate's last verdict and what it asks, the data's checks, the last stages."""
     settings = world_of(profile)
+    from recommender.storage import verdicts
     from recommender.storage.postgres import connect, rows_as_dicts
     from recommender.storage.quality_results import last_results
 
@@ -74,6 +76,7 @@ def status(profile: ProfileOption = None) -> None:
                where model_version = (select model_version from reco.models where judged_at is not null
                                       order by judged_at desc limit 1)""",
         )
+        asked = verdicts.questions(connection)
         runs = rows_as_dicts(connection, "select * from reco.stage_runs order by run_id desc limit 12")
     out.print(f"profile [bold]{settings.profile.name}[/], world {settings.world}", highlight=False, soft_wrap=True)
     print_table("publications", ("id", "night", "model", "status", "users", "items", "live since"), [
@@ -86,6 +89,8 @@ def status(profile: ProfileOption = None) -> None:
     print_table("last verdict", ("rule", "passed", "detail"), [
         (r["rule"], "yes" if r["passed"] else "NO", r["detail"]) for r in rules
     ])  # fmt: skip
+    if asked:
+        print_questions(asked)
     print_table("data quality", ("night", "table", "checks passed", "what failed"), [
         (c.ds, c.table, f"{c.passed} of {c.checked}", "\n".join(c.broken) or None) for c in checks
     ])  # fmt: skip

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from recommender.config.settings import Settings
 from recommender.errors import NotReadyError
-from recommender.storage import postgres
+from recommender.storage import postgres, verdicts
 
 SHOWN_USERS = 3
 SHOWN_ITEMS = 10
@@ -97,27 +97,26 @@ def _show_publication(console: Console, writer: psycopg.Connection) -> None:
 
 
 def _show_verdict(console: Console, writer: psycopg.Connection) -> None:
-    """The gate's rules for the model judged last, whether it was promoted or not."""
-    models = _rows(
-        writer,
-        """select model_version, status, ds from reco.models
-           where judged_at is not null order by ds desc, judged_at desc limit 1""",
-    )
-    if not models:
+    """What the gate decided on the model judged last, and its rules."""
+    ruling = verdicts.last(writer)
+    if ruling is None:
         return
-    model = models[0]
-    verdict = "rejected" if model["status"] == "rejected" else "promoted"
-    rules = _rows(
-        writer,
-        "select rule, passed, detail from reco.gate_results where model_version = %s order by rule",
-        model["model_version"],
-    )
-    _heading(console, f"the gate {verdict} {model['model_version']} of night {model['ds']}, now {model['status']}")
+    asked = ruling.decision == "ask"
+    became = {"promote": "promoted", "reject": "rejected", None: "asks about"}[ruling.answer]
+    by = f" (answered by the {ruling.decided_by})" if asked and ruling.answer else ""
+    _heading(console, f"the gate {became} {ruling.model_version} of night {ruling.ds}{by}")
     table = _table("rule", "verdict", "figure")
-    for rule in rules:
-        mark = Text("passed", style="green") if rule["passed"] else Text("failed", style="red")
-        table.add_row(rule["rule"], mark, rule["detail"])
+    for rule in verdicts.rules(writer, ruling.model_version):
+        table.add_row(rule.rule, _mark(rule), rule.detail)
     console.print(table)
+    if asked and not ruling.answer:
+        console.print(Text(f"recommender gate approve {ruling.model_version}   (or reject)"), soft_wrap=True)
+
+
+def _mark(rule: verdicts.RuleRow) -> Text:
+    if rule.passed:
+        return Text("passed", style="green")
+    return Text("asks", style="yellow") if rule.otherwise == "ask" else Text("failed", style="red")
 
 
 def _heading(console: Console, text: str) -> None:

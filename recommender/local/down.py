@@ -20,7 +20,10 @@ def main() -> int:
 
 
 def _worlds(home: Path) -> list[Path]:
-    return sorted(path for path in home.iterdir() if path.is_dir()) if home.is_dir() else []
+    """Those of the profiles, and of backtests, which a killed one leaves running."""
+    if not home.is_dir():
+        return []
+    return sorted(path for pattern in ("*", "*/backtests/*/*") for path in home.glob(pattern) if path.is_dir())
 
 
 def _stop(world: Path) -> list[str]:

@@ -15,6 +15,8 @@ DAG = "nightly"
 LOGGER = "recommender.nightly"
 """Where the Dag's tasks say how far they are."""
 TASKS = ("ingest.ingest", "features.features", "train.train", "judge.judge", "judge.refit", "publish.publish")
+QUESTION = "approval.approve"
+"""Waits for a person for hours, after the champion is published."""
 
 _POLL_SECONDS = 0.75
 _LISTED_SECONDS = 60.0
@@ -32,7 +34,7 @@ class Failure:
 
 
 def run_nights(airflow: LocalAirflow, nights: Sequence[date], display: Display) -> list[Failure]:
-    """Run the nights and stop after the first with a failure; returns the failures.
+    """Run the nights and stop after the first with a failure; returns the failures. A night that asks a person is over.
 
     The Dag is unpaused, so that catch-up creates the runs; runs that exist already are run again. In the end
     it is paused: what runs next is for a person to say.
@@ -92,7 +94,8 @@ def _watch(airflow: LocalAirflow, run: Run, display: Display) -> list[Failure]:
         tasks = {task.task_id: task for task in airflow.client.tasks(DAG, run.run_id)}
         rows = [_row(airflow, run, task_id, tasks.get(task_id), summaries) for task_id in TASKS]
         display.show(run.ds, rows)
-        if state in ("success", "failed"):
+        asks = QUESTION in tasks and tasks[QUESTION].state == "awaiting_input"
+        if state in ("success", "failed") or asks:
             break
         time.sleep(_POLL_SECONDS)
     failed = [task for task in tasks.values() if task.state == "failed"]

@@ -1,14 +1,20 @@
-"""The model registry in PostgreSQL: candidates, the champion, verdicts."""
+"""The model registry in PostgreSQL: candidates, the champion, what their training and judging left."""
 
+import difflib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, Protocol
 
 import psycopg
 
-from recommender.errors import NotReadyError
+from recommender.config.policy import Policy
+from recommender.errors import ConfigError, NotReadyError
+
+Decision = Literal["promote", "reject", "ask"]
+Answer = Literal["promote", "reject"]
 
 
 @dataclass(frozen=True)
@@ -35,12 +41,53 @@ class ModelVersion:
         return self.artifact, self.checksum
 
 
+class Rule(Protocol):
+    """One judged rule of the policy, as it is stored."""
+
+    @property
+    def rule(self) -> str: ...
+
+    @property
+    def value(self) -> float | None: ...
+
+    @property
+    def threshold(self) -> float | None: ...
+
+    @property
+    def passed(self) -> bool: ...
+
+    @property
+    def detail(self) -> str: ...
+
+    @property
+    def otherwise(self) -> str: ...
+
+    @property
+    def why(self) -> str: ...
+
+
 _COLUMNS = "model_version, kind, ds, status, metrics, artifact, checksum, serving_artifact, serving_checksum, config"
 
 
 def find(connection: psycopg.Connection, model_version: str) -> ModelVersion | None:
     row = connection.execute(f"select {_COLUMNS} from reco.models where model_version = %s", [model_version]).fetchone()
     return None if row is None else _version(row)
+
+
+def known(connection: psycopg.Connection, model_version: str) -> ModelVersion:
+    """The version of this very name.
+
+    Raises
+    ------
+    ConfigError
+        There is none; names near to it are told.
+    """
+    found = find(connection, model_version)
+    if found is None:
+        near = difflib.get_close_matches(model_version, versions(connection))
+        cure = f"did you mean {' or '.join(near)}?" if near else "`recommender models` lists them"
+        raise ConfigError(f"no model is called {model_version!r}: {cure}")
+    return found
 
 
 def versions(connection: psycopg.Connection) -> list[str]:
@@ -110,26 +157,74 @@ def register(
                serving_checksum = null, judged_at = null, trained_at = now()""",
         [model_version, kind, ds, status, json.dumps(metrics), json.dumps(config), str(artifact), checksum],
     )
+    for table in ("gate_results", "verdicts"):
+        connection.execute(f"delete from reco.{table} where model_version = %s", [model_version])
 
 
 def record_verdict(
     connection: psycopg.Connection,
     model_version: str,
-    promoted: bool,
+    decision: Decision,
     metrics: dict[str, Any],
-    rules: list[tuple[str, float | None, float | None, bool, str]],
+    rules: Sequence[Rule],
+    *,
+    policy: Policy,
+    summary: str,
 ) -> None:
-    """Store a judged candidate's figures, its rules and its new status; a promoted one replaces the champion."""
-    with connection.transaction():
-        connection.execute("delete from reco.gate_results where model_version = %s", [model_version])
-        for rule in rules:
-            connection.execute("insert into reco.gate_results values (%s, %s, %s, %s, %s, %s)", [model_version, *rule])
-        if promoted:
-            connection.execute("update reco.models set status = 'retired' where status = 'champion'")
-        connection.execute(
-            "update reco.models set status = %s, metrics = metrics || %s, judged_at = now() where model_version = %s",
-            ["champion" if promoted else "rejected", json.dumps(metrics), model_version],
+    """Store what the gate decided on a candidate, its figures and rules; a promoted one replaces the champion.
+
+    Where it asks, the version stays a candidate until `verdicts.answer`.
+
+    Raises
+    ------
+    NotReadyError
+        It is promoted, and the champion is of a newer night.
+    """
+    settled: tuple[str | None, ...] = (None, None) if decision == "ask" else ("policy", decision)
+    with connection.transaction(), connection.cursor() as cursor:
+        lock_champion(connection)
+        for table in ("gate_results", "verdicts"):
+            cursor.execute(f"delete from reco.{table} where model_version = %s", [model_version])
+        cursor.executemany(
+            """insert into reco.gate_results (model_version, rule, value, threshold, passed, detail, otherwise, why)
+               values (%s, %s, %s, %s, %s, %s, %s, %s)""",
+            [(model_version, r.rule, r.value, r.threshold, r.passed, r.detail, r.otherwise, r.why) for r in rules],
         )
+        cursor.execute(
+            "update reco.models set metrics = metrics || %s, judged_at = now() where model_version = %s",
+            [json.dumps(metrics), model_version],
+        )
+        cursor.execute(
+            """insert into reco.verdicts
+                   (model_version, ds, decision, headline, policy, policy_version, decided_by, answer, answered_at)
+                select model_version, ds, %s, %s, %s::jsonb, %s, %s, %s, case when %s then now() end
+                from reco.models where model_version = %s""",
+            [decision, summary, policy.model_dump_json(), policy.version, *settled, decision != "ask", model_version],
+        )
+        if decision != "ask":
+            settle(connection, model_version, decision)
+
+
+def lock_champion(connection: psycopg.Connection) -> None:
+    """To the end of the transaction nobody else may change who is champion."""
+    connection.execute("select pg_advisory_xact_lock(hashtext('reco.champion'))")
+
+
+def settle(connection: psycopg.Connection, model_version: str, answer: Answer) -> None:
+    """Make a candidate the champion, or reject it; an older night's never displaces a newer one's."""
+    if answer == "promote":
+        newer = connection.execute(
+            """select other.model_version, other.ds from reco.models own join reco.models other on other.ds > own.ds
+               where own.model_version = %s and other.status = 'champion'""",
+            [model_version],
+        ).fetchone()
+        if newer is not None:
+            raise NotReadyError(
+                f"{model_version} can't be promoted: {newer[0]} of the newer night {newer[1]} is champion by now"
+            )
+        connection.execute("update reco.models set status = 'retired' where status = 'champion'")
+    status = "champion" if answer == "promote" else "rejected"
+    connection.execute("update reco.models set status = %s where model_version = %s", [status, model_version])
 
 
 def record_refit(connection: psycopg.Connection, model_version: str, artifact: Path, checksum: str) -> None:

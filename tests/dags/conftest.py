@@ -58,6 +58,8 @@ class Stages:
 
     called: list[tuple[str, date]] = field(default_factory=list)
     fail: dict[str, Exception] = field(default_factory=dict)
+    returned: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """By stage: what its result tells the next tasks."""
 
     def stand_in(self, name: str, original: Callable[..., Any]) -> Callable[..., Any]:
         from recommender.pipeline import StageResult
@@ -68,7 +70,7 @@ class Stages:
             self.called.append((name, given["ds"]))
             if name in self.fail:
                 raise self.fail[name]
-            return StageResult(name, given["ds"], f"{name} done", {"rows": 3})
+            return StageResult(name, given["ds"], f"{name} done", self.returned.get(name, {"rows": 3}))
 
         return stage
 

@@ -1,6 +1,7 @@
 """The Dags' wiring, run for real by `dag.test()`; only the stages themselves are stand-ins."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 
 import pytest
@@ -12,12 +13,14 @@ from recommender.publishing.erasure import Erasure
 from tests.dags.conftest import PlantedError, RunDag, Stages, night
 
 ORDER = ["ingest", "features", "train", "judge", "refit", "publish"]
+APPROVAL = [f"approval.{name}" for name in ("asked", "approve", "answer", "refit", "publish")]
 
 
 @pytest.mark.parametrize(("day", "hour"), [(2, 2), (3, 0), (4, 23)])
 def test_a_night_is_the_utc_day_of_the_logical_date(run_dag: RunDag, stages: Stages, day: int, hour: int) -> None:
     states = run_dag("nightly", night(day, hour))
-    assert set(states.values()) == {"success"}
+    assert {state for task, state in states.items() if task not in APPROVAL} == {"success"}
+    assert [states[task] for task in APPROVAL] == ["success", *["skipped"] * 4], "nobody was asked"
     assert stages.called == [(name, date(2026, 3, day)) for name in ORDER]
 
 
@@ -31,6 +34,72 @@ def test_without_a_new_model_the_champion_is_published_and_the_run_is_red(
     assert states["publish.publish"] == "success"
     assert states["complete"] == "upstream_failed"
     assert states["run"] == "failed"
+
+
+@dataclass
+class Gate:
+    """Stands in for the gate's question and its answers."""
+
+    outcome: str
+    """What an answer ends with, whatever it was."""
+    question: str | None = "promote it?"
+    answers: list[tuple[str, bool, str]] = field(default_factory=list)
+
+    def ask(self, settings: pipeline.Settings, model_version: str) -> str | None:
+        return self.question
+
+    def answer(
+        self, settings: pipeline.Settings, model_version: str, promote: bool, by: str = "person"
+    ) -> pipeline.StageResult:
+        self.answers.append((model_version, promote, by))
+        detail = {"model_version": model_version, "decision": self.outcome}
+        return pipeline.StageResult("answer", date(2026, 3, 7), "answered", detail)
+
+
+def asks(monkeypatch: pytest.MonkeyPatch, stages: Stages, gate: Gate) -> Gate:
+    stages.returned = {"judge": {"model_version": "ease-1", "decision": "ask"}}
+    monkeypatch.setattr(pipeline, "question", gate.ask)
+    monkeypatch.setattr(pipeline, "answer", gate.answer)
+    return gate
+
+
+def test_nobody_is_waited_for_while_later_nights_wait(
+    run_dag: RunDag, stages: Stages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = asks(monkeypatch, stages, Gate(outcome="reject"))
+    states = run_dag("nightly", night(7))
+    assert gate.answers == [("ease-1", False, "deadline")]
+    assert stages.names == ORDER
+    assert [states[task] for task in APPROVAL] == ["success", "skipped", "success", "skipped", "skipped"]
+    assert (states["complete"], states["run"]) == ("success", "success")
+
+
+@pytest.mark.parametrize("question", [None, "promote it?"])
+def test_what_is_promoted_is_fitted_once_more_and_published_again(
+    run_dag: RunDag, stages: Stages, monkeypatch: pytest.MonkeyPatch, question: str | None
+) -> None:
+    """Also where somebody answered by the command line before the task could ask."""
+    gate = asks(monkeypatch, stages, Gate("promote", question))
+    states = run_dag("nightly", night(11 if question else 12))
+    assert gate.answers == [("ease-1", False, "deadline")]
+    assert stages.names == [*ORDER, "refit", "publish"]
+    assert [states[task] for task in APPROVAL] == ["success", "skipped", "success", "success", "success"]
+    assert states["run"] == "success"
+
+
+def test_an_answer_that_is_refused_ends_red_and_the_champion_is_live(
+    run_dag: RunDag, stages: Stages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asks(monkeypatch, stages, Gate("promote"))
+
+    def refuse(*_: object) -> None:
+        raise NotReadyError("another champion is of a newer night")
+
+    monkeypatch.setattr(pipeline, "answer", refuse)
+    states = run_dag("nightly", night(13))
+    assert stages.names == ORDER
+    assert (states["publish.publish"], states["approval.answer"]) == ("success", "failed")
+    assert (states["complete"], states["run"]) == ("upstream_failed", "failed")
 
 
 @pytest.mark.parametrize("broken", ["ingest", "features"])

@@ -3,18 +3,19 @@
 import json
 import subprocess
 import sys
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
+from recommender.config.policy import load_policy
 from recommender.local.environment import DAGS
 
 PARSE_SECONDS = 2.0
 HEAVY = ("torch", "pandas", "pyarrow", "duckdb", "feast", "great_expectations", "evidently", "onnxruntime", "scipy")
 MEASURE = """
 import json, runpy, sys, time
-import airflow.sdk, airflow.providers.standard.operators.empty
+import airflow.sdk, airflow.providers.standard.operators.empty, airflow.providers.standard.operators.hitl
 started = time.perf_counter()
 runpy.run_path(sys.argv[1])
 print(json.dumps({"seconds": time.perf_counter() - started, "modules": sorted(sys.modules)}))
@@ -27,8 +28,20 @@ def test_only_the_known_dags_are_there(dags: dict[str, Any]) -> None:
 
 def test_a_night_is_a_task_group_a_stage(dags: dict[str, Any]) -> None:
     dag = dags["nightly"]
-    assert sorted(name for name in dag.task_group_dict if name) == ["features", "ingest", "judge", "publish", "train"]
+    assert sorted(name for name in dag.task_group_dict if name) == [
+        "approval",
+        "features",
+        "ingest",
+        "judge",
+        "publish",
+        "train",
+    ]
     assert sorted(dag.task_ids) == [
+        "approval.answer",
+        "approval.approve",
+        "approval.asked",
+        "approval.publish",
+        "approval.refit",
         "complete",
         "features.features",
         "ingest.ingest",
@@ -50,7 +63,16 @@ def test_a_night_is_a_task_group_a_stage(dags: dict[str, Any]) -> None:
         ("judge.refit", {"judge.judge"}, "all_success"),
         ("settle", {"judge.refit"}, "all_done"),
         ("publish.publish", {"settle", "features.features"}, "all_success"),
-        ("complete", {"publish.publish", "train.train", "judge.refit"}, "all_success"),
+        ("approval.asked", {"judge.judge", "publish.publish"}, "all_success"),
+        ("approval.approve", {"approval.asked"}, "all_success"),
+        (
+            "approval.answer",
+            {"judge.judge", "approval.asked", "approval.approve"},
+            "none_failed_min_one_success",
+        ),
+        ("approval.refit", {"approval.answer"}, "all_success"),
+        ("approval.publish", {"approval.refit"}, "all_success"),
+        ("complete", {"publish.publish", "train.train", "judge.refit", "approval.publish"}, "none_failed"),
     ],
 )
 def test_what_waits_for_what(dags: dict[str, Any], task_id: str, upstream: set[str], trigger_rule: str) -> None:
@@ -61,8 +83,18 @@ def test_what_waits_for_what(dags: dict[str, Any], task_id: str, upstream: set[s
 
 def test_only_training_asks_for_the_gpu(dags: dict[str, Any]) -> None:
     tasks = dags["nightly"].tasks
-    assert {task.task_id for task in tasks if task.queue == "gpu"} == {"train.train", "judge.refit"}
-    assert {task.task_id for task in tasks if task.pool == "gpu"} == {"train.train", "judge.refit"}
+    training = {"train.train", "judge.refit", "approval.refit"}
+    assert {task.task_id for task in tasks if task.queue == "gpu"} == training
+    assert {task.task_id for task in tasks if task.pool == "gpu"} == training
+
+
+def test_a_question_has_a_deadline_and_a_default_by_the_policy(dags: dict[str, Any]) -> None:
+    dag, ask = dags["nightly"], load_policy(None).ask
+    approve = dag.get_task("approval.approve")
+    assert approve.options == ["Approve", "Reject"]
+    assert approve.defaults == [{"promote": "Approve", "reject": "Reject"}[ask.otherwise]]
+    assert approve.response_timeout == timedelta(hours=ask.within_hours)
+    assert dag.dagrun_timeout > approve.response_timeout, "a run that waits is not given up before"
 
 
 def test_nights_catch_up_one_at_a_time_from_the_first(dags: dict[str, Any]) -> None:
@@ -75,13 +107,16 @@ def test_nights_catch_up_one_at_a_time_from_the_first(dags: dict[str, Any]) -> N
 
 def test_stages_are_retried(dags: dict[str, Any]) -> None:
     stages = [task for task in dags["nightly"].tasks if "." in task.task_id]
-    assert len(stages) == 6
+    assert len(stages) == 11
     assert all(task.retries == 2 and task.retry_delay.total_seconds() > 0 for task in stages)
 
 
 def test_publishing_emits_the_asset(dags: dict[str, Any]) -> None:
     outlets = {task.task_id: [asset.name for asset in task.outlets] for task in dags["nightly"].tasks if task.outlets}
-    assert outlets == {"publish.publish": ["recommender_publication"]}
+    assert outlets == {
+        "publish.publish": ["recommender_publication"],
+        "approval.publish": ["recommender_publication"],
+    }
 
 
 def test_rollback_is_started_by_hand_only(dags: dict[str, Any]) -> None:
