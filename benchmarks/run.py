@@ -8,7 +8,19 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import features, ingest, judging, ncf, publishing, retrieval, search, sources, synthetic, training
+from benchmarks import (
+    drift,
+    features,
+    ingest,
+    judging,
+    ncf,
+    publishing,
+    retrieval,
+    search,
+    sources,
+    synthetic,
+    training,
+)
 from benchmarks.measure import Measurement
 
 RESULTS = Path(__file__).parent / "results" / "latest.json"
@@ -17,7 +29,7 @@ RESULTS = Path(__file__).parent / "results" / "latest.json"
 def main() -> None:
     console = Console(highlight=False)
     found: list[Measurement] = []
-    for suite in (sources, ingest, synthetic, features, retrieval, publishing, search, training, ncf, judging):
+    for suite in (sources, ingest, synthetic, features, retrieval, publishing, search, training, ncf, judging, drift):
         for measurement in suite.run():
             found.append(measurement)
             console.print(f"  {measurement.name}: {measurement.ratio:.2f} of {measurement.peer}", style="dim")

@@ -75,7 +75,7 @@ def _feature_problems(settings: Settings) -> list[str]:
             feature_tables(settings.profile)
         except RecommenderError as error:
             found.append(str(error))
-    return found or _model_problems(settings)
+    return found or [*_model_problems(settings), *_policy_problems(settings)]
 
 
 def _model_problems(settings: Settings) -> list[str]:
@@ -89,6 +89,18 @@ def _model_problems(settings: Settings) -> list[str]:
         except RecommenderError as error:
             found.append(f"{config.kind}: {error}")
     return found
+
+
+def _policy_problems(settings: Settings) -> list[str]:
+    """What the gate's policy asks for and no night measures."""
+    from recommender.config.policy import load_policy
+    from recommender.evaluation.askable import require_askable
+
+    try:
+        require_askable(load_policy(settings.profile.gate.policy), settings.profile)
+    except RecommenderError as error:
+        return [str(error)]
+    return []
 
 
 def _print(report: Report, settings: Settings) -> None:

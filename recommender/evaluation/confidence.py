@@ -18,6 +18,7 @@ GROUPS = 10_000
 """Of more users than this, random groups are resampled: no interval becomes better by more."""
 BLOCK = 1 << 22
 """Weights drawn at one time."""
+ROUNDING = 1e-12
 
 PerUser = Mapping[str, npt.NDArray[np.float64]]
 """(users,) values of each metric."""
@@ -65,22 +66,37 @@ def compare(challenger: PerUser, reference: PerUser, seed: int) -> dict[str, Com
     return compared
 
 
+def shares_above(
+    margins: npt.NDArray[np.float64], seed: int
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Of (rows, users) margins, a row at a time: in what share of the resamples their sum is above 0, and 0 or more."""
+    if margins.size == 0:
+        return np.zeros(len(margins)), np.ones(len(margins))
+    sums = _weighed(margins, seed)
+    # what is left of a sum of values that cancel is rounding
+    sums[np.abs(sums) <= ROUNDING * np.abs(margins).sum(1)] = 0
+    return (sums > 0).mean(0), (sums >= 0).mean(0)
+
+
 def _resampled(values: npt.NDArray[np.float64], seed: int) -> npt.NDArray[np.float64]:
     """(RESAMPLES, metrics) weighed means of (metrics, users) values."""
+    drawn = _weighed(np.vstack([values, np.ones(values.shape[1])]), seed)
+    means: npt.NDArray[np.float64] = drawn[:, :-1] / np.maximum(drawn[:, -1:], 1.0)
+    return means
+
+
+def _weighed(values: npt.NDArray[np.float64], seed: int) -> npt.NDArray[np.float64]:
+    """(RESAMPLES, rows) sums of (rows, users) values over resampled users."""
     rng = np.random.default_rng(seed)
     users = values.shape[1]
-    sizes = np.ones(users)
     if users > GROUPS:
         group = rng.permutation(users) % GROUPS
         values = np.stack([np.bincount(group, weights=row, minlength=GROUPS) for row in values])
-        sizes = np.bincount(group, minlength=GROUPS).astype(np.float64)
-    totals = np.vstack([values, sizes]).T
+    totals = values.T
     rows = max(1, BLOCK // len(totals))
-    drawn = np.concatenate(
+    return np.concatenate(
         [rng.poisson(1.0, (min(rows, RESAMPLES - start), len(totals))) @ totals for start in range(0, RESAMPLES, rows)]
     )
-    means: npt.NDArray[np.float64] = drawn[:, :-1] / np.maximum(drawn[:, -1:], 1.0)
-    return means
 
 
 def _interval(value: float, drawn: npt.NDArray[np.float64]) -> Interval:

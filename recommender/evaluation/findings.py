@@ -57,13 +57,15 @@ class Drift:
     name: str
     score: float
     method: str
-    """What `score` is: PSI, a test's p-value, a change of the missing share."""
+    """What `score` is: PSI; or why nothing was compared."""
     drifted: bool
     bins: list[str] = field(default_factory=list)
     """Labels of the bars below; numbered where the values are personal."""
     reference: list[float] = field(default_factory=list)
     """Share of the reference's rows in each bin."""
     current: list[float] = field(default_factory=list)
+    chance: float = 0.0
+    """Score that two samples of one distribution exceed one time in a hundred."""
 
 
 @dataclass(frozen=True)

@@ -59,7 +59,7 @@ def choices_after(settings: Settings, dataset: Dataset, last: date) -> Truth:
 
 def _events_between(settings: Settings, ds: date, last: date) -> pd.DataFrame:
     reader = duckdb.connect()
-    reader.execute("set timezone = 'UTC'")
+    reader.execute("set timezone = 'UTC'; set enable_progress_bar = false")
     open_source(reader, settings.profile, "events", settings.data)
     bounds = [night_end(ds).replace(tzinfo=None), night_end(last).replace(tzinfo=None)]
     query = f"select {USER_ID}, {ITEM_ID} from events where {TS} >= ? and {TS} < ?"

@@ -114,9 +114,13 @@ def test_dates() -> None:
     ("text", "message"),
     [
         ("rules: []", "rules"),
-        ("rules: [{name: a, metric: m}]", "exactly one of `at_least` and `at_most`"),
+        ("rules: [{name: a, metric: m}]", "exactly one of `at_least`, `at_most`"),
         ("rules: [{name: a, metric: m, at_least: 1}, {name: a, metric: n, at_most: 1}]", "rule names must differ: a"),
         ("rules: [{name: a, metric: m, at_least: 1, against: rival}]", "rules.0.against"),
+        ("rules: [{name: a, metric: m, at_least: 1, certainty: 1}]", "rules.0.certainty"),
+        ("rules: [{name: a, metric: m, at_least: 1, otherwise: wait}]", "rules.0.otherwise"),
+        ("rules: [{name: a, metric: m, at_least: 1, certanty: 0.9}]", "did you mean 'certainty'"),
+        ("{ask: {within_hours: 24}, rules: [{name: a, metric: m, at_least: 1}]}", "ask.within_hours"),
     ],
 )
 def test_a_wrong_policy_is_refused(tmp_path: Path, text: str, message: str) -> None:
@@ -130,6 +134,16 @@ def test_the_shipped_policy_is_valid() -> None:
     assert len(load_policy(DEFAULT_POLICY).rules) >= 4
     with pytest.raises(ConfigError, match="does not exist"):
         load_policy(Path("/nowhere.yaml"))
+
+
+def test_a_policys_version_changes_with_what_it_says(tmp_path: Path) -> None:
+    path = tmp_path / "policy.yaml"
+    versions = set()
+    for bound in ("1.0", "1", "1.05"):
+        path.write_text(f"name: strict\nrules: [{{name: a, metric: m, at_least: {bound}}}]  # a comment")
+        versions.add(load_policy(path).version)
+    assert len(versions) == 2
+    assert all(version.startswith("strict-") for version in versions)
 
 
 def test_the_committed_reference_is_the_one_the_sections_make() -> None:

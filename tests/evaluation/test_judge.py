@@ -1,96 +1,35 @@
 """The nights after a feature was defined otherwise: the champion that was trained on the old one scores nothing."""
 
-import json
-import re
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import date
 from pathlib import Path
 
-import pandas as pd
 import pytest
 
 from recommender import pipeline
+from recommender.config.policy import load_policy
 from recommender.config.settings import Settings, load_settings
 from recommender.errors import ArtifactError, ConfigError
-from recommender.evaluation.judge import Verdict, decay, judge_candidate
-from recommender.features.definitions import declared_features, feature_tables
-from recommender.features.loading import load_dataset
-from recommender.features.snapshots import build_snapshots
-from recommender.models.two_tower import TwoTower
+from recommender.evaluation.findings import Findings
+from recommender.evaluation.judge import decay
 from recommender.storage import registry
-from recommender.storage.artifacts import checksum, writing
-from recommender.storage.lake import Lake
 from recommender.storage.postgres import connect
-from tests.models.worlds import DS, PROFILE, checkerboard, rows_of
+from tests.evaluation.board import BOARD, JUDGED_AT, YESTERDAY, judged, register, set_up, snapshots
+from tests.models.worlds import DS
 
-SETTINGS = """
-model: {dimension: 8, history_length: 4, batch_size: 64}
-training: {device: cpu, threads: 1}
-evaluation: {holdout_days: 20}
-publish: {top_k: 3, similar_k: 2}
-"""
-BOARD = PROFILE + SETTINGS
 REDEFINED = BOARD.replace("category: c", "category: {column: genre}")
-YESTERDAY = DS - timedelta(days=1)
-JUDGED_AT = DS - timedelta(days=20)
 
 
 @pytest.fixture
 def board(home: Path, tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """The checkerboard in a lake; yesterday's champion has published. Then items got their category from elsewhere."""
     path = tmp_path / "board.yaml"
-    path.write_text(BOARD)
     monkeypatch.setenv("RECOMMENDER_DATABASE_URL", database_url)
-    settings = load_settings(str(path), reads_sources=False)
-    dataset, lake = checkerboard(), Lake(settings.lake)
-    events = pd.DataFrame(
-        {
-            "user_id": dataset.user_ids[dataset.user],
-            "item_id": dataset.item_ids[dataset.item],
-            "ts": pd.to_datetime(dataset.ts, unit="s").astype("datetime64[us]"),
-        }
-    )
-    landed = events.assign(event_type="event", weight=dataset.weight, landed=YESTERDAY, removed=False)
-    lake.write("events", YESTERDAY, landed)
-    lake.write("users", YESTERDAY, pd.DataFrame({"user_id": dataset.user_ids, **dataset.user_features[["country"]]}))
-    lake.write("items", YESTERDAY, pd.DataFrame({"item_id": dataset.item_ids, **dataset.item_features[["category"]]}))
-    snapshots(settings, [JUDGED_AT, YESTERDAY])
-    register(settings, YESTERDAY)
-    with connect(settings) as connection:
-        connection.execute("update reco.models set status = 'champion'")
-    pipeline.publish(settings, YESTERDAY)
+    set_up(path)
     path.write_text(REDEFINED)
     settings = load_settings(str(path), reads_sources=False)
     snapshots(settings, [JUDGED_AT, DS])
     return settings
-
-
-def snapshots(settings: Settings, nights: list[date]) -> None:
-    tables = dict.fromkeys(feature_tables(settings.profile), nights)
-    build_snapshots(Lake(settings.lake), settings.profile, tables, known=DS)
-
-
-def register(settings: Settings, ds: date) -> str:
-    """Train a model of the profile's definitions and register it as the night's candidate."""
-    profile = settings.profile
-    dataset = load_dataset(Lake(settings.lake), profile, JUDGED_AT, known=ds)
-    user, item = declared_features(profile, "user"), declared_features(profile, "item")
-    model = TwoTower(profile.model, profile.training, user, item)
-    model.fit(dataset, rows_of(dataset), epochs=10)
-    version = f"two_tower-{ds}"
-    with writing(settings.artifacts / version) as scratch:
-        model.save(scratch)
-    with connect(settings) as connection:
-        metrics = {"export": {"onnx_max_abs_diff": 0.0}}
-        folder = settings.artifacts / version
-        registry.register(connection, version, model.kind, ds, folder, checksum(folder), {}, metrics)
-    return version
-
-
-def judged(settings: Settings) -> tuple[Verdict, list[str]]:
-    lines: list[str] = []
-    with connect(settings, autocommit=True) as connection:
-        return judge_candidate(settings, DS, connection, lines.append), lines
 
 
 def live(settings: Settings) -> tuple[date, str]:
@@ -112,11 +51,10 @@ def test_the_champion_is_not_compared_and_the_challenger_meets_popularity(board:
     assert rules["champion_is_readable"].passed and refused in rules["champion_is_readable"].detail
     assert rules["recall_keeps_up"].detail == "no champion to compare recall@20 with"
     assert "of the popularity" in rules["beats_popularity"].detail
-    assert re.search(r"\(95% of resamples .* to .*, p ", rules["beats_popularity"].detail)
-    told = json.loads((board.reports / f"ds={DS}" / "verdict.json").read_text())
-    sure = told["intervals"]["recall@20"]
-    assert sure["low"] <= sure["value"] == verdict.figures["challenger"]["recall@20"] <= sure["high"]
-    assert 0 < told["beside"]["popularity"]["recall@20"]["p_value"] <= 1
+    told = Findings.read(board.reports / f"ds={DS}")
+    sure = told.intervals["challenger"]["recall@20"]
+    assert sure.low <= sure.value == verdict.figures["challenger"]["recall@20"] <= sure.high
+    assert 0 < told.beside["popularity"]["recall@20"].p_value <= 1
     # what is defined otherwise has not drifted
     assert any(line == f"1 item features are new or defined otherwise since {YESTERDAY}" for line in lines)
     assert rules["features_are_stable"].passed
@@ -139,7 +77,7 @@ def test_a_refused_champion_publishes_nothing_and_yesterdays_lists_stay(board: S
 def test_a_model_of_the_new_definitions_takes_over(board: Settings) -> None:
     version = register(board, DS)
     with connect(board) as connection:
-        registry.record_verdict(connection, version, True, {}, [])
+        registry.record_verdict(connection, version, "promote", {}, [], policy=load_policy(None), summary="")
     pipeline.publish(board, DS)
     assert live(board) == (DS, version)
 
