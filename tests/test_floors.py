@@ -20,6 +20,7 @@ FLOORS = (
     {"nightly"},
     {"publishing", "serving", "tuning"},
     {"pipeline"},
+    {"backtest"},
     {"cli", "local"},
 )
 FEATURE_FLOORS = (
