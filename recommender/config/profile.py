@@ -13,6 +13,7 @@ from recommender.config.features import Features
 from recommender.config.models import ModelConfig
 from recommender.config.policy import Baseline
 from recommender.config.preprocessing import Preprocessing
+from recommender.config.reasons import Reasons, misnamed
 from recommender.config.search import Search, refused
 from recommender.config.section import Section
 from recommender.config.source import EventSource, Source
@@ -137,6 +138,9 @@ class Gate(Section):
 
     policy: Path | None = None
     """A policy file to use instead of the shipped `policies/default.yaml`."""
+    recent_days: Annotated[int, Field(gt=0)] = 56
+    """Of so many days the best champion is judged again beside the candidate, as `best_recent`, so that many small
+    losses don't add up."""
 
 
 class Publish(Section):
@@ -195,6 +199,9 @@ class Profile(Section):
     evaluation: Evaluation = Evaluation()
     gate: Gate = Gate()
     publish: Publish = Publish()
+    reasons: Reasons = Field(default_factory=dict)
+    """What is said of an input of the model where it speaks for an item, by name, such as
+    `known_creator: "you play {creator}"`; docs/explanations.md has the names, the marks and what is said by default."""
     schedule: Schedule = Schedule()
 
     @model_validator(mode="after")
@@ -210,6 +217,13 @@ class Profile(Section):
     @model_validator(mode="after")
     def _searchable(self) -> "Profile":
         if (problem := refused(self.model, self.search)) is not None:
+            raise ValueError(problem)
+        return self
+
+    @model_validator(mode="after")
+    def _reasons_of_inputs(self) -> "Profile":
+        features = {*self.features.user, *self.features.item, *self.features.pair}
+        if (problem := misnamed(self.reasons, {*features, *getattr(self.model, "parts", {})})) is not None:
             raise ValueError(problem)
         return self
 

@@ -1,6 +1,6 @@
 """A few users' histories beside their lists, and how much of all lists a user knows the creators of."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,13 @@ USER_BLOCK = 1 << 13
 """Users whose lists are compared with their histories at one time."""
 
 Ranked = npt.NDArray[np.int32]
+Teller = Callable[[npt.NDArray[np.int64], Ranked], Sequence[Sequence[str | None]]]
+"""Reasons in words of (n,) users' (n, k) items; None where there is none."""
+
+
+def nothing_told(users: npt.NDArray[np.int64], _items: Ranked) -> Sequence[Sequence[str | None]]:
+    """Of a model that gives no reasons."""
+    return [[] for _ in users]
 
 
 class _Catalogue:
@@ -30,10 +37,15 @@ class _Catalogue:
         self._titles = np.where(given.isna(), dataset.item_ids, given.to_numpy(object))
         self.groups = groups_of(catalogue)
 
-    def shown(self, items: Sequence[int], chosen: frozenset[int] = frozenset()) -> list[Shown]:
+    def shown(
+        self, items: Sequence[int], chosen: frozenset[int] = frozenset(), reasons: Sequence[str | None] = ()
+    ) -> list[Shown]:
+        told = [*reasons, *[None] * (len(items) - len(reasons))]
         return [
-            Shown(str(self._titles[item]), self._named(CREATOR, item), self._named(CATEGORY, item), item in chosen)
-            for item in items
+            Shown(
+                str(self._titles[item]), self._named(CREATOR, item), self._named(CATEGORY, item), item in chosen, reason
+            )
+            for item, reason in zip(items, told, strict=True)
             if item >= 0
         ]
 
@@ -49,6 +61,7 @@ def examples(
     catalogue: pd.DataFrame,
     seed: int,
     count: int = 6,
+    tell: Teller = nothing_told,
 ) -> tuple[list[Example], list[str]]:
     """Some users' latest choices and first `SHOWN` recommendations, and these users' ids in the same order.
 
@@ -62,6 +75,8 @@ def examples(
     catalogue
         A row an item of the data set, in its order: `title`, `creator`, `category`, as far as there are such. An item
         without title is called by its id.
+    tell
+        Gives the challenger's reasons.
     """
     known = _Catalogue(dataset, catalogue)
     with_hit = np.flatnonzero(hits(challenger.items[:, :SHOWN], truth.relevant).any(1))
@@ -72,6 +87,7 @@ def examples(
         history = dataset.item[dataset.offsets[user] : dataset.offsets[user + 1]][::-1].tolist()
         chosen = frozenset(truth.relevant[row].indices.tolist())
         own = challenger.items[[row], :SHOWN]
+        (reasons,) = tell(truth.users[[row]], own)
         shares = {
             name: _known(own, dataset, truth.users[[row]], group).sum() / max(1, (own >= 0).sum())
             for name, group in known.groups.items()
@@ -79,7 +95,7 @@ def examples(
         found.append(
             Example(
                 known.shown(list(dict.fromkeys(history))[:SHOWN]),
-                known.shown(challenger.items[row, :SHOWN].tolist(), chosen),
+                known.shown(own[0].tolist(), chosen, reasons),
                 [] if champion is None else known.shown(champion.items[row, :SHOWN].tolist(), chosen),
                 float(shares.get(CREATOR, 0)),
                 float(shares.get(CATEGORY, 0)),

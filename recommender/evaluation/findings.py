@@ -74,7 +74,7 @@ class Importance:
 
     name: str
     side: str
-    """`user`, `item`, `pair` or the name of a model's part."""
+    """`user`, `item` or `pair`; of a part of the model with its name, such as `tower.item`."""
     attribution: float
     """Its part of all mean absolute attributions, 0 to 1."""
     permutation: float | None = None

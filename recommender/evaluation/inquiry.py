@@ -1,12 +1,16 @@
 """What is asked about a challenger beside its metrics: cohorts, drift, health, explanations, examples."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from recommender.columns import CATEGORY, CREATOR, ITEM_ID, TITLE
+from recommender.config.profile import Profile
 from recommender.config.settings import Settings
 from recommender.data.dataset import Dataset, Truth
 from recommender.evaluation.changes import config_changes
@@ -14,7 +18,8 @@ from recommender.evaluation.cohorts import Cohort, cohort_figures, cohorts_of, r
 from recommender.evaluation.contenders import HEADLINE, Contenders
 from recommender.evaluation.diagnostics import diagnose
 from recommender.evaluation.drift import night_drift
-from recommender.evaluation.examples import examples, familiarity
+from recommender.evaluation.examples import Teller, examples, familiarity, nothing_told
+from recommender.evaluation.explain import explain_model, most_important
 from recommender.evaluation.findings import (
     Change,
     CohortFigures,
@@ -28,13 +33,15 @@ from recommender.evaluation.health import latency, training_health
 from recommender.evaluation.parity import FIGURE as PARITY
 from recommender.evaluation.parity import onnx_parity
 from recommender.evaluation.reference import read_reference
+from recommender.models.base import Model
+from recommender.models.explaining.contributions import Explained
+from recommender.models.explaining.reasons import Phrases, Reasons
 from recommender.progress import Progress
+from recommender.retrieval.exact import TopK
 from recommender.storage.lake import Lake
 
 WEIGHTED = "recall@20_weighted"
 IMPORTANCE = "importance_largest"
-NO_FEATURES = ("id", "history")
-"""Inputs that say who somebody is and what they did, as they must."""
 COHORT_CUT = "@20"
 """Metrics of groups of users are told at this length of list."""
 
@@ -98,9 +105,12 @@ def inquire(
     catalogue = _catalogue(settings, ds, dataset)
     found.diagnostics = diagnose(model, dataset, truth.users, measured.top, catalogue, seed)
     found.figures |= familiarity(measured.top, dataset, truth, catalogue)
+    found.explanation = explain_model(model, truth, measured.top, seed)
     _weigh_importance(found)
     shown = None if champion is None else champion.measured.top
-    found.examples, found.example_users = examples(measured.top, shown, dataset, truth, catalogue, seed)
+    found.examples, found.example_users = examples(
+        measured.top, shown, dataset, truth, catalogue, seed, tell=_teller(model, profile, catalogue)
+    )
     if champion is not None:
         found.changes = config_changes(champion.version.config, version.config)
     return found
@@ -154,13 +164,33 @@ def _weigh_importance(found: Inquiry) -> None:
     if explained is None or not explained.importances:
         found.excused[IMPORTANCE] = "this kind of model has no named inputs"
         return
-    features = [one for one in explained.importances if one.name not in NO_FEATURES]
-    if not features:
+    largest = most_important(explained)
+    if largest is None:
         found.excused[IMPORTANCE] = "the model reads no feature"
         return
-    largest = max(features, key=lambda one: one.attribution)
     found.figures[IMPORTANCE] = largest.attribution
     found.notes[IMPORTANCE] = f"{largest.side} {largest.name}"
+
+
+def _teller(model: Model, profile: Profile, catalogue: pd.DataFrame) -> Teller:
+    """The reasons that readers would get."""
+    titles, creators = (
+        np.array([None if pd.isna(value) else str(value) for value in catalogue[name]], object)
+        if name in catalogue
+        else np.full(len(catalogue), None, object)
+        for name in (TITLE, CREATOR)
+    )
+    reasons = Reasons(Phrases.of(profile), titles, creators)
+
+    def tell(users: npt.NDArray[np.int64], items: npt.NDArray[np.int32]) -> Sequence[Sequence[str | None]]:
+        top = TopK(items, np.zeros(items.shape, np.float32))
+        codes = reasons.tell(Explained(top, model.contributions(users, items)))
+        if codes is None:
+            return nothing_told(users, items)
+        texts = [None, *reasons.texts]
+        return [[texts[code] for code in row] for row in codes.tolist()]
+
+    return tell
 
 
 def _catalogue(settings: Settings, ds: date, dataset: Dataset) -> pd.DataFrame:

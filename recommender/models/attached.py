@@ -26,6 +26,12 @@ class Attached:
     vectors: npt.NDArray[np.float32] | None = None
     """(items, vector_width) likewise."""
 
+    def user_tensors(self, users: npt.NDArray[np.int64], device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+        """Ids, categories and numbers of some users, as the user tower takes them."""
+        parts = (self.user[users], self.user_categories[users].astype(np.int64), self.user_numbers[users])
+        ids, categories, numbers = (torch.from_numpy(part).to(device) for part in parts)
+        return ids, categories, numbers
+
     def user_inputs(self, users: npt.NDArray[np.int64], histories: Histories) -> dict[str, npt.NDArray[Any]]:
         """What `user_tower.onnx` reads of some users, by name; see `export.export_towers`."""
         items, categories = self.item.cpu().numpy(), self.item_categories.cpu().numpy()

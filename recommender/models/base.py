@@ -10,7 +10,7 @@ top = model.recommend(users, k=20)       # indices into tonight.item_ids
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -21,6 +21,7 @@ import numpy.typing as npt
 from recommender.config.profile import Profile
 from recommender.data.dataset import Dataset, Past, TrainingRows, Truth
 from recommender.errors import NotReadyError
+from recommender.models.explaining.contributions import EXPLAINED_USERS, Contributions, Explained
 from recommender.progress import Progress, quiet
 from recommender.retrieval.exact import TopK, most_similar, top_k, top_k_of_scores
 from recommender.training.report import FitReport
@@ -158,6 +159,17 @@ class Model(ABC):
         if not parts:
             return TopK(np.zeros((0, k), np.int32), np.zeros((0, k), np.float32))
         return TopK(np.concatenate([part.items for part in parts]), np.concatenate([part.scores for part in parts]))
+
+    def contributions(self, users: npt.NDArray[np.int64], items: npt.NDArray[np.integer]) -> Contributions | None:
+        """What the scores of (users,) users and (users, n) items, -1 for none, rest on; None where it can't tell."""
+        return None
+
+    def explained(self, users: npt.NDArray[np.int64], k: int) -> Iterator[Explained]:
+        """The `k` best unseen items of each user with what their scores rest on, in blocks of users, in their order."""
+        for start in range(0, len(users), EXPLAINED_USERS):
+            block = users[start : start + EXPLAINED_USERS]
+            top = self.recommend(block, k)
+            yield Explained(top, self.contributions(block, top.items))
 
     @property
     def vector_model(self) -> "Model | None":

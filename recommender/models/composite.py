@@ -61,6 +61,11 @@ class Composite(Model):
         make()  # what a section misspells is told before anything is fitted
         return cls(config, profile.training, make)
 
+    @property
+    def parts(self) -> Mapping[str, Model]:
+        """The models by name, once there are any."""
+        return self._models
+
     def attach(self, dataset: Dataset) -> None:
         for model in self._models.values():
             model.attach(dataset)

@@ -5,7 +5,6 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 from scipy import sparse
 
 from recommender.config.classic import Ease as EaseConfig
@@ -64,12 +63,15 @@ class Ease(ItemItem):
 
         Both are indices of the attached data set; items without an event in training pull nothing and aren't pulled.
         """
-        place = self._fitted().get_indexer(pd.Index(self.dataset.item_ids))
-        row, column = place[met], place[items]
-        pulls: Scores = self._inverse[np.ix_(np.maximum(row, 0), np.maximum(column, 0))]
-        pulls *= -1 / self._diagonal[np.maximum(column, 0)]
+        row, column = self._known_place[met], self._known_place[items]
+        pulls = self._learnt(np.maximum(row, 0), np.maximum(column, 0))
         pulls[row < 0] = 0
         pulls[:, column < 0] = 0
+        return pulls
+
+    def _learnt(self, rows: npt.NDArray[np.int64], columns: npt.NDArray[np.int64]) -> Scores:
+        pulls: Scores = self._inverse[np.ix_(rows, columns)]
+        pulls *= -1 / self._diagonal[columns]
         return pulls
 
     def _weigh(self, queries: sparse.csr_matrix) -> Scores:

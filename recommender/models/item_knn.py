@@ -9,6 +9,7 @@ import numpy.typing as npt
 from scipy import sparse
 
 from recommender.config.classic import ItemKnn as ItemKnnConfig
+from recommender.models.explaining.histories import Expanded
 from recommender.models.item_item import ItemItem, Scores
 from recommender.progress import Progress
 
@@ -44,6 +45,17 @@ class ItemKnn(ItemItem):
             parts.append(_largest(alike, self.config.neighbours))
         self._neighbours = sparse.vstack(parts, format="csr")
         progress(f"item_knn: {self._neighbours.nnz:,} neighbours of {items:,} items")
+
+    def _learnt(self, rows: npt.NDArray[np.int64], columns: npt.NDArray[np.int64]) -> Scores:
+        entries = Expanded(self._neighbours, rows)
+        distinct, column = np.unique(columns, return_inverse=True)
+        place = np.full(self._neighbours.shape[1], -1, np.int64)
+        place[distinct] = np.arange(len(distinct))
+        found = place[entries.columns]
+        wanted = found >= 0
+        table = np.zeros((len(rows), len(distinct)), np.float32)
+        table[entries.row[wanted], found[wanted]] = entries.values[wanted]
+        return table[:, column]
 
     def _weigh(self, queries: sparse.csr_matrix) -> Scores:
         scores: Scores = (queries @ self._neighbours).toarray()

@@ -11,6 +11,8 @@ from recommender.config.classic import Spectral as SpectralConfig
 from recommender.config.training import Training
 from recommender.data.dataset import Dataset
 from recommender.features.definitions import Feature
+from recommender.models.explaining.contributions import Contributions
+from recommender.models.explaining.histories import strongest_met
 from recommender.models.gram import blas_threads
 from recommender.models.history_model import HistoryModel
 from recommender.progress import Progress
@@ -61,6 +63,14 @@ class Spectral(HistoryModel):
     def item_vectors(self) -> Vectors:
         self._attached()
         return self._item_vectors
+
+    def contributions(self, users: npt.NDArray[np.int64], items: npt.NDArray[np.integer]) -> Contributions:
+        self._attached()
+
+        def pulls(met: npt.NDArray[np.int64], asked: npt.NDArray[np.int64]) -> Vectors:
+            return np.asarray(self._met_vectors[met] @ self._item_vectors[asked].T, np.float32)
+
+        return strongest_met(self._histories, users, items, pulls, least=2)
 
     def _learn(self, met: sparse.csr_matrix, side: sparse.csr_matrix, progress: Progress) -> None:
         from sklearn.utils.extmath import randomized_svd  # takes a second, which every command would wait

@@ -1,6 +1,7 @@
 """The hybrid two-tower model: ids, metadata and pooled history into vectors whose dot product is the score."""
 
 import json
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -23,6 +24,9 @@ from recommender.models.base import ALONE, Model, Support
 from recommender.models.compatibility import require_definitions
 from recommender.models.distillation import fitted_teacher
 from recommender.models.ease import Ease
+from recommender.models.explaining.contributions import Contributions, Explained
+from recommender.models.explaining.gates import UserInputs
+from recommender.models.explaining.towers import Removals
 from recommender.models.export import export_towers
 from recommender.models.export_variants import variant_file, write_variants
 from recommender.models.fitted import Fitted, ids_with_rows
@@ -80,7 +84,6 @@ class TwoTower(Model):
         self.max_categories = max_categories
         self.name: str = self.kind
         """What error messages call it: the folder it was read from."""
-        self.report: FitReport | None = None
         self.device = device_of(training)
         self._fitted: Fitted | None = None
         self._attached: Attached | None = None
@@ -163,15 +166,10 @@ class TwoTower(Model):
     def user_vectors(self, users: npt.NDArray[np.int64] | None = None) -> npt.NDArray[np.float32]:
         chosen = np.arange(len(self.dataset.user_ids)) if users is None else np.asarray(users, np.int64)
         vectors = np.zeros((len(chosen), self.config.vector_width), np.float32)
-        state, tower = self._state(), self._trained().tower("user")
+        tower = self._trained().tower("user")
         for start in range(0, len(chosen), USER_BLOCK):
-            block = chosen[start : start + USER_BLOCK]
-            vectors[start : start + USER_BLOCK] = tower(
-                *self._histories(block),
-                torch.from_numpy(state.user[block]).to(self.device),
-                torch.from_numpy(state.user_categories[block].astype(np.int64)).to(self.device),
-                torch.from_numpy(state.user_numbers[block]).to(self.device),
-            ).cpu()
+            block = slice(start, start + USER_BLOCK)
+            vectors[block] = tower(*self._user_inputs(chosen[block])).cpu()
         return vectors
 
     @torch.inference_mode()
@@ -182,6 +180,12 @@ class TwoTower(Model):
             vectors = tower.finish(self._content(), state.item, state.item_categories, state.item_numbers)
             state.vectors = vectors.cpu().numpy()
         return state.vectors
+
+    def contributions(self, users: npt.NDArray[np.int64], items: npt.NDArray[np.integer]) -> Contributions:
+        return self.removals().contributions(users, items)
+
+    def explained(self, users: npt.NDArray[np.int64], k: int) -> Iterator[Explained]:
+        return self.removals().explained(users, k, self.dataset.seen)
 
     def similar_items(self, k: int) -> TopK:
         # how popular an item is says nothing about what it is like
@@ -236,19 +240,15 @@ class TwoTower(Model):
         NotReadyError
             `export_variants` are compared on the attached data set, and there is none.
         """
-        fitted = self._trained()
-        user_tower, item_tower = fitted.tower("user"), fitted.tower("item")
-        result = export_towers(user_tower, item_tower, *fitted.encoders, self.config.history_length, folder)
-        if not self.config.export_variants:
+        fitted, length = self._trained(), self.config.history_length
+        result = export_towers(fitted.tower("user"), fitted.tower("item"), *fitted.encoders, length, folder)
+        if not (variants := self.config.export_variants):
             return result
-        dataset, state, length = self.dataset, self._state(), self.config.history_length
-        losses = write_variants(
-            folder,
-            self.config.export_variants,
-            lambda users: state.user_inputs(users, latest_histories(dataset, users, length)),
-            state.item_inputs(),
-            dataset,
-        )
+
+        def inputs(users: npt.NDArray[np.int64]) -> dict[str, npt.NDArray[Any]]:
+            return self._state().user_inputs(users, latest_histories(self.dataset, users, length))
+
+        losses = write_variants(folder, variants, inputs, self._state().item_inputs(), self.dataset)
         copies = [variant_file(name, variant) for variant in losses for name in result["files"]]
         return {**result, "files": [*result["files"], *copies], "variants": losses}
 
@@ -256,13 +256,17 @@ class TwoTower(Model):
         self._attached = self._trained().read(dataset, self.device)
         super().attach(dataset)
 
-    def _histories(self, users: npt.NDArray[np.int64]) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
-        """Content, age and presence of what users met, as the user tower takes them."""
+    def removals(self) -> Removals:
+        """The towers with their named inputs to be taken away."""
+        return Removals(self._trained(), self._state(), self.user_features, self.item_features, self._user_inputs)
+
+    def _user_inputs(self, users: npt.NDArray[np.int64]) -> UserInputs:
+        ids, categories, numbers = self._state().user_tensors(users, self.device)
         if self.config.history == "none":
-            return None, None, None
+            return None, None, None, ids, categories, numbers
         histories = latest_histories(self.dataset, users, self.config.history_length)
         items, age, present = (part.to(self.device) for part in history_tensors(histories))
-        return self._content()[items], age, present
+        return self._content()[items], age, present, ids, categories, numbers
 
     def _go_on_from(self, start: Model) -> None:
         if not isinstance(start, TwoTower):

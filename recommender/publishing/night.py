@@ -7,8 +7,9 @@ from datetime import date
 import psycopg
 
 from recommender.config.settings import Settings
-from recommender.evaluation.judge import load_served
+from recommender.evaluation.contenders import load_served
 from recommender.features.loading import fingerprint, load_dataset
+from recommender.models.explaining.reasons import Phrases
 from recommender.progress import Progress
 from recommender.publishing.champion import champion_or_popularity
 from recommender.publishing.content import Content, build_content
@@ -37,14 +38,16 @@ class Published:
 def publish_night(settings: Settings, ds: date, connection: psycopg.Connection, progress: Progress) -> Published:
     """Rank every user's items with the champion, load the lists, and make them live; the same content is kept."""
     lake = Lake(settings.lake)
-    dataset = load_dataset(lake, settings.profile, ds, known=ds)
+    profile = settings.profile
+    dataset = load_dataset(lake, profile, ds, known=ds)
     version = champion_or_popularity(settings, dataset, connection)
     users_table, items_table = lake.latest("users", ds), lake.latest("items", ds)
     parts = [
         fingerprint(dataset),
         version.model_version,
         version.served[1],
-        settings.profile.publish.model_dump_json(),
+        profile.publish.model_dump_json(),
+        profile.model_dump_json(include={"reasons", "words"}),
         file_sha256(users_table),
         file_sha256(items_table),
     ]
@@ -52,7 +55,8 @@ def publish_night(settings: Settings, ds: date, connection: psycopg.Connection, 
     def content() -> Content:
         counts = f"{len(dataset.item_ids):,} items for {len(dataset.user_ids):,} users"
         progress(f"ranking {counts} with {version.model_version}")
-        return build_content(load_served(version, dataset), users_table, items_table, settings.profile.publish)
+        model = load_served(version, dataset)
+        return build_content(model, users_table, items_table, profile.publish, Phrases.of(profile))
 
     publication_id, done = publish(
         connection,
@@ -60,7 +64,7 @@ def publish_night(settings: Settings, ds: date, connection: psycopg.Connection, 
         version.model_version,
         hashlib.sha256("\0".join(parts).encode()).hexdigest(),
         content,
-        settings.profile.publish.keep,
+        profile.publish.keep,
         progress,
     )
     row = connection.execute(

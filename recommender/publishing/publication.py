@@ -1,11 +1,11 @@
 """Publications: loaded beside the live one, checked, made live in one transaction, rolled back, retired.
 
-The three large tables are loaded as tables of their own and attached as partitions when complete. A killed
+The large tables are loaded as tables of their own and attached as partitions when complete. A killed
 publisher leaves a `staging` publication that nobody reads and the next publisher removes.
 """
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import date
 
 import psycopg
@@ -15,9 +15,24 @@ from recommender.errors import PublicationError
 from recommender.progress import Progress, quiet
 from recommender.publishing.content import Content
 from recommender.publishing.postings import COLUMNS, posting_rows
-from recommender.storage.copy_arrays import TextPool, copy_binary, encode_bigint, encode_floats, encode_int
+from recommender.publishing.rows import (
+    ITEM_COLUMNS,
+    LIST_COLUMNS,
+    POPULAR_COLUMNS,
+    REASON_COLUMNS,
+    item_rows,
+    list_rows,
+    popular_rows,
+    reason_rows,
+)
+from recommender.storage.copy_arrays import TextPool, copy_binary
 
-_LARGE_TABLES = {"recommendation_lists": "user_id", "catalogue": "item_id", "search_postings": "trigram"}
+_LARGE_TABLES = {
+    "recommendation_lists": "user_id",
+    "reason_texts": "code",
+    "catalogue": "item_id",
+    "search_postings": "trigram",
+}
 _INDEX_CHUNK_BYTES = 16 * 2**20
 _LOCK_WAIT = "15min"
 
@@ -119,39 +134,16 @@ def _stage(
 
 
 def _load(connection: psycopg.Connection, publication_id: int, content: Content) -> None:
-    identity = encode_bigint(publication_id)
     pool = TextPool(content.item_ids)
-
-    def user_rows() -> Iterator[list[bytes | None]]:
-        for lists in content.lists:
-            source = lists.source.encode()
-            filled = (lists.top.items >= 0).sum(axis=1).tolist()
-            for row, user_id in enumerate(lists.user_ids):
-                items, scores = lists.top.items[row, : filled[row]], lists.top.scores[row, : filled[row]]
-                yield [identity, user_id.encode(), source, pool.array(items), encode_floats(scores)]
-
-    def item_rows() -> Iterator[list[bytes | None]]:
-        for label, item_id in enumerate(content.item_ids):
-            title, creator = content.titles[label], content.creators[label]
-            yield [
-                identity,
-                item_id.encode(),
-                encode_int(label),
-                None if title is None else title.encode(),
-                None if creator is None else creator.encode(),
-                pool.array(content.similar.items[label]),
-                encode_floats(content.similar.scores[label]),
-            ]
-
-    lists_table, catalogue = _partition("recommendation_lists", publication_id), _partition("catalogue", publication_id)
-    copy_binary(connection, lists_table, ["publication_id", "user_id", "source", "item_ids", "scores"], user_rows())
-    item_columns = ["publication_id", "item_id", "label", "title", "creator", "similar_ids", "similar_scores"]
-    copy_binary(connection, catalogue, item_columns, item_rows())
-    popular = [identity, pool.array(content.popular.items[0]), encode_floats(content.popular.scores[0])]
-    popular_table = sql.Identifier("reco", "popular_lists")
-    copy_binary(connection, popular_table, ["publication_id", "item_ids", "scores"], iter([list(popular)]))
-    postings = _partition("search_postings", publication_id)
-    copy_binary(connection, postings, COLUMNS, posting_rows(publication_id, content.titles, content.creators))
+    for table, columns, rows in (
+        ("recommendation_lists", LIST_COLUMNS, list_rows(publication_id, content.lists, pool)),
+        ("reason_texts", REASON_COLUMNS, reason_rows(publication_id, content.reason_texts)),
+        ("catalogue", ITEM_COLUMNS, item_rows(publication_id, content, pool)),
+        ("search_postings", COLUMNS, posting_rows(publication_id, content.titles, content.creators)),
+    ):
+        copy_binary(connection, _partition(table, publication_id), columns, rows)
+    popular = popular_rows(publication_id, content.popular, pool)
+    copy_binary(connection, sql.Identifier("reco", "popular_lists"), POPULAR_COLUMNS, popular)
     if content.index is not None:
         _save_index(connection, publication_id, content)
 

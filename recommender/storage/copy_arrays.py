@@ -15,7 +15,7 @@ from psycopg import sql
 
 _SIGNATURE = b"PGCOPY\n\xff\r\n\0" + struct.pack(">ii", 0, 0)
 _TRAILER = struct.pack(">h", -1)
-_INT8_OID, _TEXT_OID, _FLOAT4_OID = 20, 25, 700
+_INT8_OID, _INT4_OID, _TEXT_OID, _FLOAT4_OID = 20, 23, 25, 700
 _FLUSH_BYTES = 1 << 20
 
 Field = bytes | None
@@ -68,6 +68,11 @@ class TextPool:
 def encode_floats(values: npt.NDArray[np.float32]) -> bytes:
     """`real[]`."""
     return _header(_FLOAT4_OID, len(values)) + _with_lengths(values, ">f4")
+
+
+def encode_ints(values: npt.NDArray[np.int32]) -> bytes:
+    """`integer[]`."""
+    return _header(_INT4_OID, len(values)) + _with_lengths(values, ">i4")
 
 
 def encode_bigints(values: npt.NDArray[np.int64]) -> bytes:

@@ -124,7 +124,7 @@ def test_the_last_ones_stay_and_the_rest_go_with_their_tables(world: Settings) -
         release(world, night, mark, keep=3)
     assert statuses(world) == {"e": "retired", "f": "retired", "g": "live"}
     tables = ask(world, "select count(*) from pg_tables where schemaname = 'reco' and tablename ~ '_[0-9]+$'")
-    assert tables == [(9,)]
+    assert tables == [(12,)]
 
 
 @pytest.mark.parametrize(

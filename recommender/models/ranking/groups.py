@@ -30,14 +30,25 @@ def padded(values: npt.NDArray[Number], groups: Ints, fill: float) -> npt.NDArra
 
 def standardised(scores: Floats, groups: Ints) -> Floats:
     """(pairs,) each user's scores with mean 0 and standard deviation 1; 0 where all are alike."""
-    there = present(groups)
+    table, spread = _centred(scores, groups)
+    table /= spread[:, None]
+    result: Floats = table[present(groups)]
+    return result
+
+
+def spreads(scores: Floats, groups: Ints) -> Floats:
+    """(users,) what `standardised` divides by: standard deviations, `LEAST_SPREAD` where there is next to none."""
+    return _centred(scores, groups)[1]
+
+
+def _centred(scores: Floats, groups: Ints) -> tuple[Floats, Floats]:
+    """(users, longest group) scores with mean 0, the tail 0, and the (users,) deviations."""
     count = np.maximum(groups, 1).astype(np.float32)
     table = padded(scores, groups, 0)
     table = table - (table.sum(1) / count)[:, None]
-    table[~there] = 0
-    table /= np.maximum(np.sqrt((table * table).sum(1) / count), LEAST_SPREAD)[:, None]
-    result: Floats = table[there]
-    return result
+    table[~present(groups)] = 0
+    spread: Floats = np.maximum(np.sqrt((table * table).sum(1) / count), LEAST_SPREAD)
+    return table, spread
 
 
 def best_first(scores: Floats, groups: Ints) -> npt.NDArray[np.int64]:

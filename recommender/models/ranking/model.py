@@ -2,7 +2,8 @@
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -15,16 +16,33 @@ from recommender.data.dataset import Dataset, Past, TrainingRows, Truth
 from recommender.errors import ArtifactError, NotReadyError, TrainingError
 from recommender.models.base import ALONE, Model, Support
 from recommender.models.composite import Composite, Models, joined, prefixed, standardised
-from recommender.models.ranking.candidates import blocks, proposed, tables
+from recommender.models.explaining.contributions import Contributions, Explained, joined_contributions
+from recommender.models.ranking.candidates import Candidates, blocks, proposed, tables
+from recommender.models.ranking.groups import Floats
 from recommender.models.ranking.labels import choices
 from recommender.models.ranking.pairs_table import PairsTable
+from recommender.models.ranking.removal import PairRemovals
 from recommender.models.ranking.reranker import LabelledPairs, Reranker
 from recommender.models.recall import recall
 from recommender.progress import Progress, quiet
+from recommender.retrieval.exact import top_k_of_scores
 from recommender.training.report import FitReport
 
 LEARNERS = "learners"
 """Folder of the learners."""
+
+
+@dataclass(frozen=True, eq=False)
+class Ordered:
+    """Scores of a block of users, and what the learners made them of; nothing where there are no learners."""
+
+    scores: Floats
+    """(users, items)"""
+    candidates: Candidates | None = None
+    features: Floats | None = None
+    """(pairs, columns)"""
+    raw: Sequence[Floats] = ()
+    """By learner: (pairs,) its scores."""
 
 
 class Ranking(Composite):
@@ -108,19 +126,47 @@ class Ranking(Composite):
         super().attach(dataset)
 
     def scores(self, users: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
-        users, dataset = np.asarray(users, np.int64), self.dataset
+        return self.ordered(np.asarray(users, np.int64)).scores
+
+    def contributions(self, users: npt.NDArray[np.int64], items: npt.NDArray[np.integer]) -> Contributions | None:
+        """Of candidates of their users; of other items nothing is told. See `PairRemovals`."""
+        parts, start = [], 0
+        for block in blocks(users, len(self.dataset.item_ids)):
+            parts.append(self._told(self.ordered(block), items[start : start + len(block)]))
+            start += len(block)
+        return joined_contributions(parts)
+
+    def explained(self, users: npt.NDArray[np.int64], k: int) -> Iterator[Explained]:
+        for block in blocks(users, len(self.dataset.item_ids)):
+            ordered = self.ordered(block)
+            top = top_k_of_scores(ordered.scores, k, seen=self.dataset.seen[block])
+            yield Explained(top, self._told(ordered, top.items))
+
+    def ordered(self, users: npt.NDArray[np.int64]) -> Ordered:
+        """Scores of a block of users, with what they were made of."""
+        dataset = self.dataset
         by_model = tables(self._models, users)
         scores = _mean_score(by_model)
         if self._table is None or scores.size == 0:
-            return scores
+            return Ordered(scores)
         candidates = proposed(by_model, users, self.config.depth, dataset.seen[users])
-        answers = self.reranker.score(self._table.matrix(candidates), candidates.groups)
+        features = self._table.matrix(candidates)
+        raw = self.reranker.raw(features)
+        answers = self.reranker.joined(raw, candidates.groups)
         row = np.repeat(np.arange(len(users)), candidates.groups)
         lowest = np.zeros(len(users), np.float32)
         np.minimum.at(lowest, row, answers)
         scores -= scores.max(1, keepdims=True) + 1 - lowest[:, None]  # below all that the learners have put in order
         scores[row, candidates.items] = answers
-        return scores
+        return Ordered(scores, candidates, features, raw)
+
+    def _told(self, ordered: Ordered, items: npt.NDArray[np.integer]) -> Contributions | None:
+        if ordered.candidates is None or ordered.features is None:
+            return None
+        removals = PairRemovals(self.reranker, self.features)
+        return removals.contributions(
+            ordered.candidates, ordered.features, ordered.raw, items, len(self.dataset.item_ids)
+        )
 
     @property
     def vector_model(self) -> Model | None:

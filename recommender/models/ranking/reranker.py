@@ -90,10 +90,18 @@ class Reranker:
 
     def score(self, features: Floats, groups: Ints) -> Floats:
         """(pairs,) of (pairs, features)."""
-        total = np.zeros(len(features), np.float32)
-        for learner in self.learners:
-            total += standardised(learner.score(features), groups)
-        return total / np.float32(len(self.learners))
+        return self.joined(self.raw(features), groups)
+
+    def raw(self, features: Floats) -> list[Floats]:
+        """By learner: (pairs,) its own scores."""
+        return [learner.score(features) for learner in self.learners]
+
+    def joined(self, raw: Sequence[Floats], groups: Ints) -> Floats:
+        """(pairs,) the scores that the learners' own make together."""
+        total = np.zeros(len(raw[0]), np.float32)
+        for scores in raw:
+            total += standardised(scores, groups)
+        return total / np.float32(len(raw))
 
     def rank(self, candidates: Candidates, features: Floats, k: int) -> TopK:
         """The `k` best candidates of each user, best first."""

@@ -174,15 +174,31 @@ class UserTower(Tower):
         numbers: Tensor,
     ) -> Encoded:
         """See `forward`."""
-        taste, described = None, None
-        if self.history is not None and history is not None and present is not None:
-            query = None
-            if self.history.reads_query:
-                described = self.with_metadata(torch.zeros_like(history[:, 0]), categories, numbers)
-                query = described + history[:, 0] * present[:, :1]
-            taste = self.dropout(self.history(history, age, present, query))
-        if taste is None:
-            taste = torch.zeros(ids.shape[0], self._width, device=ids.device)
+        pooled, described = self.pooled(history, age, present, ids, categories, numbers)
+        return self.finish(pooled, ids, categories, numbers, described)
+
+    def pooled(
+        self,
+        history: Tensor | None,
+        age: Tensor | None,
+        present: Tensor | None,
+        ids: Tensor,
+        categories: Tensor,
+        numbers: Tensor,
+    ) -> tuple[Tensor, Tensor | None]:
+        """(n, dimension) of the history, zero where none is read, and of the metadata where the history reads it."""
+        if self.history is None or history is None or present is None:
+            return torch.zeros(ids.shape[0], self._width, device=ids.device), None
+        query, described = None, None
+        if self.history.reads_query:
+            described = self.with_metadata(torch.zeros_like(history[:, 0]), categories, numbers)
+            query = described + history[:, 0] * present[:, :1]
+        return self.dropout(self.history(history, age, present, query)), described
+
+    def finish(
+        self, taste: Tensor, ids: Tensor, categories: Tensor, numbers: Tensor, described: Tensor | None = None
+    ) -> Encoded:
+        """From what `pooled` gives."""
         if self.fusion is None:
             taste = taste + self.own(ids) if self.ids is not None else taste
         taste = self.with_metadata(taste, categories, numbers) if described is None else taste + described

@@ -9,6 +9,7 @@ Linear(config).load(folder)                         # ready to score
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import ClassVar, Self
 
@@ -55,6 +56,10 @@ class Learner(ABC):
         """(pairs,) of (pairs, features)."""
 
     @abstractmethod
+    def without(self, features: Floats, usual: Floats, groups: Sequence[Sequence[int]]) -> Floats:
+        """(groups, pairs) scores where a group's columns are as in `usual`; both inputs are (pairs, features)."""
+
+    @abstractmethod
     def save(self, folder: Path) -> None:
         """Write one file of its own into an existing folder; nothing is pickled."""
 
@@ -88,6 +93,18 @@ class Standardiser:
             np.nan_to_num(part, copy=False, nan=0.0)
             np.clip(part, -LARGEST, LARGEST, out=prepared[start : start + BLOCK])
         return prepared
+
+
+def exchanged(
+    score: Callable[[Floats], Floats], features: Floats, usual: Floats, groups: Sequence[Sequence[int]]
+) -> Floats:
+    """`Learner.without` by scoring all pairs once a group."""
+    scores = np.empty((len(groups), len(features)), np.float32)
+    for group, columns in enumerate(groups):
+        changed = features.copy()
+        changed[:, columns] = usual[:, columns]
+        scores[group] = score(changed)
+    return scores
 
 
 def require_pairs(labels: Floats, groups: Ints) -> None:

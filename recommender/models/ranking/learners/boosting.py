@@ -1,5 +1,6 @@
 """Gradient-boosted trees over the features of a pair."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -8,7 +9,8 @@ import numpy as np
 from recommender.config.ranking import BoostingLearner
 from recommender.config.training import Training
 from recommender.models.ranking.groups import Floats, Ints
-from recommender.models.ranking.learners.base import Learner, not_fitted, require_pairs
+from recommender.models.ranking.learners.base import Learner, exchanged, not_fitted, require_pairs
+from recommender.models.ranking.learners.bit_trees import BitTrees
 
 if TYPE_CHECKING:
     from lightgbm import Booster
@@ -38,6 +40,7 @@ class Boosting(Learner):
     def __init__(self, config: BoostingLearner | None = None, training: Training | None = None) -> None:
         self.config, self.training = config or BoostingLearner(), training or Training()
         self._booster: Booster | None = None
+        self._trees: BitTrees | None = None
 
     def fit(self, features: Floats, labels: Floats, groups: Ints, seed: int) -> None:
         import lightgbm  # takes a second to import
@@ -58,13 +61,18 @@ class Boosting(Learner):
             "verbosity": -1,
         }
         data = lightgbm.Dataset(features, labels, group=groups, params=parameters)
-        self._booster = lightgbm.train(parameters, data, self.config.trees)
+        self._take(lightgbm.train(parameters, data, self.config.trees))
 
     def score(self, features: Floats) -> Floats:
         if self._booster is None:
             raise not_fitted(self.kind)
         scores = self._booster.predict(features, raw_score=True, num_threads=self._threads)
         return np.asarray(scores, np.float32)
+
+    def without(self, features: Floats, usual: Floats, groups: Sequence[Sequence[int]]) -> Floats:
+        if self._trees is not None:
+            return self._trees.without(features, usual, groups)
+        return exchanged(self.score, features, usual, groups)
 
     def save(self, folder: Path) -> None:
         if self._booster is None:
@@ -74,7 +82,10 @@ class Boosting(Learner):
     def load(self, folder: Path) -> None:
         import lightgbm  # takes a second to import
 
-        self._booster = lightgbm.Booster(model_file=folder / FILE)
+        self._take(lightgbm.Booster(model_file=folder / FILE))
+
+    def _take(self, booster: "Booster") -> None:
+        self._booster, self._trees = booster, BitTrees.of(booster)
 
     @property
     def _threads(self) -> int:

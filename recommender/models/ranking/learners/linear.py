@@ -1,5 +1,6 @@
 """A weighted sum of the features: few weights, hard to fit too closely, easy to read."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -71,6 +72,15 @@ class Linear(Learner):
         if self._standardiser is None or self._weights is None:
             raise not_fitted(self.kind)
         scores: Floats = self._standardiser.apply(features) @ self._weights
+        return scores
+
+    def without(self, features: Floats, usual: Floats, groups: Sequence[Sequence[int]]) -> Floats:
+        if self._standardiser is None or self._weights is None:
+            raise not_fitted(self.kind)
+        prepared = self._standardiser.apply(features)
+        lost = prepared - self._standardiser.apply(usual)
+        scores: Floats = np.stack([-lost[:, columns] @ self._weights[columns] for columns in map(list, groups)])
+        scores += prepared @ self._weights
         return scores
 
     def save(self, folder: Path) -> None:

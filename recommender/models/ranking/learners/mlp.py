@@ -1,6 +1,6 @@
 """A small network over the features of a pair."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import ClassVar
@@ -15,6 +15,7 @@ from recommender.models.ranking.groups import Floats, Ints
 from recommender.models.ranking.learners.base import (
     Learner,
     Standardiser,
+    exchanged,
     not_fitted,
     read_tensors,
     require_pairs,
@@ -85,14 +86,26 @@ class Mlp(Learner):
             fit_module(network, losses, self.config, training, epochs=self.config.max_epochs, batches=batches)
         self._network = network.eval()
 
-    @torch.inference_mode()
     def score(self, features: Floats) -> Floats:
-        if self._standardiser is None or self._network is None:
-            raise not_fitted(self.kind)
         scores = np.empty(len(features), np.float32)
         for start in range(0, len(features), SCORED_PAIRS):
-            part = self._standardiser.apply(features[start : start + SCORED_PAIRS])
-            scores[start : start + SCORED_PAIRS] = self._network(torch.from_numpy(part)).numpy()
+            part = slice(start, start + SCORED_PAIRS)
+            scores[part] = self._answer(self._prepared(features[part]))
+        return scores
+
+    def without(self, features: Floats, usual: Floats, groups: Sequence[Sequence[int]]) -> Floats:
+        return exchanged(self._answer, self._prepared(features), self._prepared(usual), groups)
+
+    def _prepared(self, features: Floats) -> Floats:
+        if self._standardiser is None:
+            raise not_fitted(self.kind)
+        return self._standardiser.apply(features)
+
+    @torch.inference_mode()
+    def _answer(self, prepared: Floats) -> Floats:
+        if self._network is None:
+            raise not_fitted(self.kind)
+        scores: Floats = self._network(torch.from_numpy(prepared)).numpy()
         return scores
 
     def save(self, folder: Path) -> None:
