@@ -1,6 +1,6 @@
 """Candidates with a fault: each is stopped by the rule that is there for it, in words an operator understands."""
 
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
@@ -139,3 +139,39 @@ def test_what_stopped_a_verdict_leaves_nothing_behind_and_the_next_run_ends_it(
     decision, _ = broken(board)
     again, _ = judged(board)
     assert (again.decision, again.repeated) == (decision, True)
+
+
+def test_a_champion_that_got_worse_raises_an_alert(board: Settings) -> None:
+    register(board, DS)
+    with connect(board) as connection:
+        connection.execute(
+            "update reco.models set metrics = metrics || %s where model_version = %s",
+            ['{"judged": {"challenger": {"recall@20": 2.0}}}', CHAMPION],
+        )
+    verdict, _ = judged(board)
+    (alert,) = verdict.alerts
+    assert alert.startswith(
+        f"the champion {CHAMPION} fell from recall@20 2.0000 at its verdict to 1.0000 on fresh days"
+    )
+    assert alert in verdict.summary and "ALERT" in verdict.summary
+    assert "fell from recall@20" in (board.reports / f"ds={DS}" / "report.md").read_text()
+
+
+def test_the_best_champion_of_recent_nights_is_judged_again(board: Settings) -> None:
+    earlier = YESTERDAY - timedelta(days=3)
+    with connect(board) as connection:
+        connection.execute(
+            """insert into reco.models (model_version, kind, ds, status, metrics, config, artifact, checksum)
+               select 'best', kind, %s, 'retired', metrics || %s, config, artifact, checksum from reco.models""",
+            [earlier, '{"judged": {"challenger": {"recall@20": 0.9}}}'],
+        )
+        connection.execute(
+            "update reco.models set metrics = metrics || %s where model_version = %s",
+            ['{"judged": {"challenger": {"recall@20": 0.8}}}', CHAMPION],
+        )
+    register(board, DS)
+    verdict, lines = judged(board)
+    assert any("best champion of the last 56 days" in line for line in lines)
+    assert "best_recent" in verdict.figures
+    slow = next(rule for rule in verdict.rules if rule.rule == "no_slow_decline")
+    assert slow.passed and "of the best recent" in slow.detail

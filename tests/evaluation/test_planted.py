@@ -31,8 +31,9 @@ def decided(world: World, plant: Plant) -> tuple[dict[str, int], dict[str, int]]
 
 
 @pytest.mark.shared_data
-def test_a_gain_of_five_percent_is_promoted(own: World) -> None:
+def test_a_gain_of_five_percent_is_promoted(own: World, two_seeds: World) -> None:
     assert decided(own, overall(0.05))[0]["promote"] >= 95
+    assert decided(two_seeds, overall(0.05))[0]["promote"] >= 95
 
 
 @pytest.mark.shared_data
