@@ -88,10 +88,12 @@ def asked(judged: Any, logical_date: datetime | None = None, ti: Any = None) -> 
 @task.short_circuit(
     trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS, ignore_downstream_trigger_rules=False, **RETRY
 )
-def answer(judged: Any, replied: Any) -> bool:
+def answer(judged: Any, replied: Any, ti: Any = None) -> bool:
     """Stores what was replied, or for want of a reply the default; after a no, what follows is skipped."""
     from recommender import pipeline
 
+    if ti.xcom_pull(task_ids="approval.asked", key="question") is None:
+        replied = None  # nobody was asked this time: what Airflow kept is of a run that was cleared
     promote = (replied["chosen_options"] if replied else [by_default]) == [APPROVE]
     by: Literal["person", "deadline"] = "person" if replied and replied["responded_by_user"] else "deadline"
     result = attempt(lambda: pipeline.answer(load_settings(), judged["model_version"], promote, by))

@@ -1,5 +1,8 @@
 -- Reasons of recommendations: every sentence of a publication once, and its number in the lists.
 
+-- a long read would hold this up, and this every read after it
+set local lock_timeout = '5s';
+
 -- until now nothing was ever kept in it
 alter table reco.recommendation_lists drop column reasons;
 alter table reco.recommendation_lists add column reasons integer[];

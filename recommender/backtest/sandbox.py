@@ -107,7 +107,7 @@ def sandbox_for(settings: Settings, plan: Plan, policy: Path | None, name: str |
         "--days": str(plan.days),
     }
     if name is None:
-        name = f"{re.sub('[^A-Za-z0-9]+', '-', rules.name)[:40].strip('-')}-{_hash(json.dumps(identity))}"
+        name = f"{re.sub('[^A-Za-z0-9]+', '-', rules.name)[:40].strip('-') or 'policy'}-{_hash(json.dumps(identity))}"
     if not _NAME.fullmatch(name):
         raise ConfigError(f"--name {name!r} can't name a folder: up to 60 letters, digits, - and _")
     home = settings.backtests / name

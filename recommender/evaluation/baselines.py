@@ -30,7 +30,7 @@ def baseline_figures(
         try:
             model = new_model(_CONFIG.validate_python({"kind": kind}), profile)
             model.fit(dataset, rows, progress=progress)
-            found[kind] = measure(model, truth, ks)
+            found[kind] = measure(model, truth, ks, classification=True)
         except DatabaseError:
             raise
         except RecommenderError as error:

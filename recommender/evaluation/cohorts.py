@@ -25,6 +25,7 @@ MIN_USERS = 30
 """Of a cohort, and of a stratum whose own mean is believed."""
 MOST_VALUES = 12
 """Of a category whose values are cohorts; what people usually ask for may have more."""
+ACTIVITY, TENURE, WARMTH = "activity", "tenure", "warmth"
 USUAL = (AGE_BAND, GENDER, COUNTRY)
 OTHER = "other"
 """Values with fewer than `MIN_USERS` users, together."""
@@ -55,9 +56,9 @@ def cohorts_of(profile: Profile, dataset: Dataset, users: npt.NDArray[np.int64])
     events, days = (values[users] for values in _history(dataset))
     groups: list[tuple[str, pd.Categorical]] = [
         *_attributes(profile, dataset, users),
-        ("activity", _banded(events, _thirds(events), "events")),
-        ("tenure", _banded(days, TENURE_DAYS, "days")),
-        ("warmth", pd.Categorical(np.where(events <= COLD_EVENTS, "cold", "warm"), ["cold", "warm"])),
+        (ACTIVITY, _banded(events, _thirds(events), "events")),
+        (TENURE, _banded(days, TENURE_DAYS, "days")),
+        (WARMTH, pd.Categorical(np.where(events <= COLD_EVENTS, "cold", "warm"), ["cold", "warm"])),
     ]
     cohorts = []
     for dimension, labels in groups:

@@ -99,26 +99,28 @@ def contend(
     challenger = judged(candidate)
     missing: dict[str, str] = {}
     champion = best = None
-    if (version := registry.champion(connection)) is not None:
+    version = registry.champion(connection)
+    if version is not None and not _is_fallback(version):
         try:
             progress(f"judging the champion, {version.model_version}")
             champion = judged(version)
         except ArtifactError as error:
             progress(f"the champion can't be compared: {error}")
             missing[CHAMPION] = str(error)
-    if (former := _best_recent(registry.history(connection), candidate.ds, profile.gate.recent_days)) is not None:
-        if champion is not None and former.model_version == champion.version.model_version:
+    for former in _recent_champions(registry.history(connection), candidate.ds, profile.gate.recent_days):
+        if version is not None and former.model_version == version.model_version:
             best = champion
-        elif version is None or former.model_version != version.model_version:
+        else:
             try:
                 progress(f"judging the best champion of the last {profile.gate.recent_days} days again")
                 best = judged(former)
             except ArtifactError as error:
                 progress(f"{former.model_version} can't be compared: {error}")
-                missing[BEST_RECENT] = str(error)
+        if best is not None:
+            break
     popularity = Popularity()
     popularity.attach(dataset)
-    baselines = {POPULARITY: measure(popularity, truth, ks)}
+    baselines = {POPULARITY: measure(popularity, truth, ks, classification=True)}
     kinds = [kind for kind in profile.evaluation.baselines if kind not in baselines]
     baselines |= baseline_figures(kinds, profile, dataset, truth, list(ks), progress)
     return Contenders(challenger, version, champion, best, baselines, missing)
@@ -130,16 +132,25 @@ def judged_figure(version: registry.ModelVersion, metric: str = HEADLINE) -> flo
     return None if figure is None else float(figure)
 
 
-def _best_recent(history: Sequence[registry.ModelVersion], ds: date, days: int) -> registry.ModelVersion | None:
-    """Of the champions of the nights before `ds`, the one that was judged best."""
+def _recent_champions(history: Sequence[registry.ModelVersion], ds: date, days: int) -> list[registry.ModelVersion]:
+    """Those that served in the days before `ds`, by what they showed at their verdicts, the best first.
+
+    One of them became champion before these days and served on.
+    """
     champions = [
         version
         for version in history
-        if version.status in ("champion", "retired")
-        and ds - timedelta(days=days) <= version.ds < ds
-        and judged_figure(version) is not None
+        if version.status in ("champion", "retired") and version.ds < ds and judged_figure(version) is not None
     ]
-    return max(champions, key=lambda version: judged_figure(version) or 0.0, default=None)
+    start = ds - timedelta(days=days)
+    serving = [version for version in champions if version.ds >= start]
+    serving += [version for version in champions if version.ds < start][:1]
+    return sorted(serving, key=lambda version: judged_figure(version) or 0.0, reverse=True)
+
+
+def _is_fallback(version: registry.ModelVersion) -> bool:
+    """True of the popularity that serves for want of a champion: nobody trained it, and it is a baseline anyway."""
+    return version.kind == POPULARITY and not version.config
 
 
 def _load(kind: str, folder: Path, expected: str, dataset: Dataset) -> Model:

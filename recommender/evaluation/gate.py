@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from math import isfinite, nan
 from typing import Protocol
 
 import numpy as np
@@ -108,6 +109,8 @@ def _settled(rule: Rule, evidence: Evidence) -> RuleResult | None:
     if rule.metric not in evidence.figures[CHALLENGER]:
         excuse = next((why for name, why in evidence.excused.items() if rule.metric.startswith(name)), None)
         return result(excuse is not None, excuse or f"{rule.metric} was not measured")
+    if rule.against is not None and not isfinite(evidence.figures[rule.against].get(rule.metric, nan)):
+        return result(False, f"{rule.metric} was not measured of the {rule.against.replace('_', ' ')}")
     per_user = rule.metric in evidence.per_user.get(CHALLENGER, {})
     if (rule.certainty is not None or rule.cohort is not None) and not per_user:
         return result(False, f"{rule.metric} is no mean over users: give the rule neither certainty nor cohort")
@@ -131,7 +134,7 @@ def _claim(rule: Rule, evidence: Evidence, group: Group | None) -> _Claim:
     theirs = None if rule.against is None else evidence.per_user.get(rule.against, {}).get(rule.metric)
     if group is None:
         name, value = "", evidence.figures[CHALLENGER][rule.metric]
-        reference = None if rule.against is None else evidence.figures[rule.against].get(rule.metric, 0.0)
+        reference = None if rule.against is None else evidence.figures[rule.against][rule.metric]
     else:
         members = group.members
         name = f"{group.dimension} {group.label} ({int(members.sum()):,})"

@@ -10,14 +10,14 @@ import numpy.typing as npt
 import pandas as pd
 
 from recommender.columns import CATEGORY, CREATOR, ITEM_ID, TITLE
-from recommender.config.profile import Profile
+from recommender.config.profile import Profile, personal_columns
 from recommender.config.settings import Settings
 from recommender.data.dataset import Dataset, Truth
 from recommender.evaluation.changes import config_changes
 from recommender.evaluation.cohorts import Cohort, cohort_figures, cohorts_of, represented, weighted
 from recommender.evaluation.contenders import HEADLINE, Contenders
 from recommender.evaluation.diagnostics import diagnose
-from recommender.evaluation.drift import night_drift
+from recommender.evaluation.drift import new_item_share, night_drift
 from recommender.evaluation.examples import Teller, examples, familiarity, nothing_told
 from recommender.evaluation.explain import explain_model, most_important
 from recommender.evaluation.findings import (
@@ -127,6 +127,8 @@ def _compare_with_reference(
 ) -> None:
     """Drift since the champion's night."""
     champion = contenders.champion_version
+    found.figures["new_item_share"] = new_item_share(truth, dataset)
+    found.excused["new_item_share_before"] = "the champion left no sample of what was chosen"
     if champion is None:
         found.excused["drift_"] = "no champion since whose night anything could have drifted"
         return
@@ -196,5 +198,6 @@ def _teller(model: Model, profile: Profile, catalogue: pd.DataFrame) -> Teller:
 def _catalogue(settings: Settings, ds: date, dataset: Dataset) -> pd.DataFrame:
     """A row an item of the data set, in its order, with the columns that people know it by."""
     items = pd.read_parquet(Lake(settings.lake).latest("items", ds))
-    wanted = [name for name in (TITLE, CREATOR, CATEGORY) if name in items.columns]
+    personal = personal_columns(settings.profile, "items")
+    wanted = [name for name in (TITLE, CREATOR, CATEGORY) if name in items.columns and name not in personal]
     return items.set_index(ITEM_ID)[wanted].reindex(dataset.item_ids).reset_index(drop=True)

@@ -1,13 +1,15 @@
 """The night's verdict: a candidate against champion and baselines on days none of them was trained on."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date
 from math import isfinite
+from pathlib import Path
 from typing import Any
 
 import psycopg
 
 from recommender.config.policy import Policy, load_policy
+from recommender.config.profile import Words
 from recommender.config.settings import Settings
 from recommender.data.split import Split
 from recommender.errors import ArtifactError, NotReadyError
@@ -26,7 +28,7 @@ from recommender.evaluation.gate import Evidence, apply_policy, decide
 from recommender.evaluation.inquiry import inquire, reference_folder
 from recommender.evaluation.owners import Owners
 from recommender.evaluation.reference import take_reference, write_reference
-from recommender.evaluation.report.render import write_report
+from recommender.evaluation.report.render import remove_report, write_report
 from recommender.evaluation.verdict import Verdict, findings_of
 from recommender.features.loading import load_dataset, truth_after
 from recommender.progress import Progress
@@ -85,11 +87,9 @@ def judge_candidate(settings: Settings, ds: date, connection: psycopg.Connection
     verdict = Verdict(candidate.model_version, decide(rules), figures, rules, _alerts(decayed))
     progress("writing the report")
     folder = settings.reports / f"ds={ds}"
-    folder.mkdir(parents=True, exist_ok=True)
     earlier = registry.history(connection, before=ds)
     findings = findings_of(verdict, policy.version, split, contenders, found, earlier, profile.training.seed)
-    Owners.of(found.example_users).write(folder)  # first: what nobody can find again nobody can erase
-    write_report(folder, findings, profile.words)
+    _replace_report(folder, findings, found.example_users, profile.words)
     reference = take_reference(contenders.challenger.measured.top, truth, dataset)
     write_reference(reference_folder(settings, ds, candidate.model_version), reference)
     # PostgreSQL's JSON knows no infinite figures; the rules that judged them keep them
@@ -153,12 +153,17 @@ def _refused(
         rules=verdict.rules,
         figures=verdict.figures,
     )
-    folder = settings.reports / f"ds={candidate.ds}"
-    folder.mkdir(parents=True, exist_ok=True)
-    Owners.of([]).write(folder)
-    write_report(folder, findings, settings.profile.words)
+    _replace_report(settings.reports / f"ds={candidate.ds}", findings, [], settings.profile.words)
     _store(connection, verdict, {"judged": verdict.figures}, policy)
     return verdict
+
+
+def _replace_report(folder: Path, findings: Findings, example_users: Sequence[str], words: Words) -> None:
+    """Never an example on disk whose user can't be found: the old report leaves, then its owners, then the new one."""
+    folder.mkdir(parents=True, exist_ok=True)
+    remove_report(folder)
+    Owners.of(example_users).write(folder)
+    write_report(folder, findings, words)
 
 
 def _store(connection: psycopg.Connection, verdict: Verdict, metrics: dict[str, Any], policy: Policy) -> None:

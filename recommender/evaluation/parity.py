@@ -165,7 +165,7 @@ def _difference(path: Path, answer: Answer) -> float:
     (found,) = session.run([answer.output], {name: answer.inputs[name] for name in used})
     if found.shape != answer.expected.shape:
         raise ValueError(f"it gives numbers of shape {found.shape} where the model has {answer.expected.shape}")
-    if not np.isfinite(found).all():
+    if not (np.isfinite(found).all() and np.isfinite(answer.expected).all()):
         raise ValueError("it gives numbers that are infinite or none")
     return float(np.abs(found - answer.expected).max(initial=0.0))
 

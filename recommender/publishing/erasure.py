@@ -88,6 +88,7 @@ def _places(
     """Erase from one place after the other; yields rows removed, by user."""
     from recommender.features.online.erasure import erase_online  # Feast takes seconds to import
 
+    yield "backtests", _remove_backtests(settings, users)  # first: one that runs refuses before anything is counted
     with working_database(settings.profile.engine, settings.world) as database:
         by_table = erase_from_lake(database, settings.lake, users)
     yield from ((f"lake/{table}", counts) for table, counts in by_table.items())
@@ -95,7 +96,6 @@ def _places(
     yield "feast", erase_online(libpq_url(settings), users)
     yield "publications", _erase_from_publications(connection, users)
     yield "reports", erase_from_reports(settings, users)
-    yield "backtests", _remove_backtests(settings, users)
 
 
 def erase_from_reports(settings: Settings, users: Collection[str]) -> Counter[str]:

@@ -258,6 +258,16 @@ def _remove_abandoned(connection: psycopg.Connection) -> None:
 
 
 def _remove(connection: psycopg.Connection, publication_id: int) -> None:
+    """Drop a publication, but for one that a rollback made live meanwhile; killed on the way it is nobody's to read."""
+    with connection.transaction():
+        connection.execute("select pg_advisory_xact_lock(hashtext('reco.publications'))")
+        given_up = connection.execute(
+            """update reco.publications set status = 'staging'
+               where publication_id = %s and status <> 'live' returning publication_id""",
+            [publication_id],
+        ).fetchone()
+    if given_up is None:
+        return
     for table in _LARGE_TABLES:
         attached = connection.execute(
             "select inhdetachpending from pg_inherits where inhrelid = to_regclass(%s)",

@@ -49,14 +49,25 @@ def connect(settings: Settings, role: str = WRITER, *, autocommit: bool = False)
 
 
 def migrate(settings: Settings) -> None:
-    """Bring the schema to the newest version; safe to call from several processes at once."""
+    """Bring the schema to the newest version; safe to call from several processes at once.
+
+    Raises
+    ------
+    DatabaseError
+        A long read or a publisher uses a table that is to change; live reads are not held up for it.
+    """
     from alembic import command  # costs half a second: only a first run needs it
     from alembic.config import Config
 
     config = Config()
     config.set_main_option("script_location", str(_MIGRATIONS))
     config.set_main_option("sqlalchemy.url", sqlalchemy_url(settings).replace("%", "%%"))
-    command.upgrade(config, "head")
+    try:
+        command.upgrade(config, "head")
+    except psycopg.errors.LockNotAvailable:
+        raise DatabaseError(
+            "the tables can't be brought to the newest version while a long read or a publisher uses them: run it again"
+        ) from None
 
 
 def rows_as_dicts(

@@ -211,16 +211,23 @@ def lock_champion(connection: psycopg.Connection) -> None:
 
 
 def settle(connection: psycopg.Connection, model_version: str, answer: Answer) -> None:
-    """Make a candidate the champion, or reject it; an older night's never displaces a newer one's."""
+    """Make a candidate the champion, or reject it.
+
+    Raises
+    ------
+    NotReadyError
+        The champion is of a newer night, or of the same one and was judged later: nobody compared the two.
+    """
     if answer == "promote":
         newer = connection.execute(
-            """select other.model_version, other.ds from reco.models own join reco.models other on other.ds > own.ds
-               where own.model_version = %s and other.status = 'champion'""",
-            [model_version],
+            """select other.model_version, other.ds from reco.models own join reco.models other
+                 on other.ds > own.ds or (other.ds = own.ds and other.judged_at > own.judged_at)
+               where own.model_version = %s and other.status = 'champion' and other.model_version <> %s""",
+            [model_version, model_version],
         ).fetchone()
         if newer is not None:
             raise NotReadyError(
-                f"{model_version} can't be promoted: {newer[0]} of the newer night {newer[1]} is champion by now"
+                f"{model_version} can't be promoted: {newer[0]} of {newer[1]}, judged after it, is champion by now"
             )
         connection.execute("update reco.models set status = 'retired' where status = 'champion'")
     status = "champion" if answer == "promote" else "rejected"

@@ -157,6 +157,35 @@ def test_a_champion_that_got_worse_raises_an_alert(board: Settings) -> None:
     assert "fell from recall@20" in (board.reports / f"ds={DS}" / "report.md").read_text()
 
 
+def test_the_popularity_that_serves_for_want_of_a_model_is_no_champion_to_beat(board: Settings) -> None:
+    """It is a baseline already: as a champion it would make every healthy model look too good to be true."""
+    register(board, DS)
+    with connect(board) as connection:
+        connection.execute("update reco.models set status = 'rejected' where status = 'champion'")
+    pipeline.publish(board, DS)
+    assert champion(board) == f"popularity-{DS}"
+    verdict, _ = judged(board)
+    assert set(verdict.figures) == {"challenger", "popularity"}
+    rules = {rule.rule: rule.detail for rule in verdict.rules}
+    assert rules["not_too_good_to_be_true"] == "no champion to compare recall@20 with"
+
+
+def test_who_served_on_into_the_recent_nights_is_among_their_champions(board: Settings) -> None:
+    """Ties are promoted after weeks alone: the champion before last would be forgotten by the night it was trained."""
+    long_ago = DS - timedelta(days=70)
+    with connect(board) as connection:
+        connection.execute(
+            """insert into reco.models (model_version, kind, ds, status, metrics, config, artifact, checksum)
+               select name, kind, %s - days, 'retired', metrics || %s, config, artifact, checksum
+               from reco.models, (values ('best', 0), ('older', 1)) as earlier (name, days)""",
+            [long_ago, '{"judged": {"challenger": {"recall@20": 0.9}}}'],
+        )
+    register(board, DS)
+    verdict, lines = judged(board)
+    assert "best_recent" in verdict.figures
+    assert sum("judging the best champion" in line for line in lines) == 1
+
+
 def test_the_best_champion_of_recent_nights_is_judged_again(board: Settings) -> None:
     earlier = YESTERDAY - timedelta(days=3)
     with connect(board) as connection:

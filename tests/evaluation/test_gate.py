@@ -84,6 +84,13 @@ def test_rules(rule: Rule, figures: dict, passed: bool, value: float | None) -> 
     assert rule.metric in result.detail
 
 
+@pytest.mark.parametrize("champions", [{}, {"recall@20": math.nan}])
+def test_a_reference_that_was_not_measured_proves_nothing(champions: dict) -> None:
+    result = judged(BETTER, Evidence({"challenger": {"recall@20": 0.2}, "champion": champions}))
+    assert not result.passed
+    assert result.detail == "recall@20 was not measured of the champion"
+
+
 def test_what_need_not_be_there_is_excused_with_its_reason() -> None:
     excused = {"drift_": "no champion whose features could have drifted"}
     result = judged(DRIFT, Evidence({"challenger": {}}, excused=excused))

@@ -8,10 +8,12 @@ from datetime import date
 import numpy as np
 import psycopg
 import pytest
+from psycopg import sql
 
 from recommender import pipeline
 from recommender.config.settings import Settings
 from recommender.errors import NotReadyError, PublicationError
+from recommender.publishing import publication
 from recommender.publishing.content import Content, UserLists
 from recommender.publishing.publication import publish
 from recommender.retrieval.exact import TopK
@@ -160,6 +162,47 @@ def test_an_abandoned_load_is_removed_by_the_next(world: Settings) -> None:
     assert ask(world, "select * from reco.recommend('user-0', 1)") == []
     release(world, NIGHTS[0], "b")
     assert statuses(world) == {"b": "live"}
+
+
+@pytest.mark.parametrize("after", ["drop table", "detach partition", "delete from reco.publications"])
+def test_a_removal_that_was_killed_leaves_nothing_to_roll_back_to(
+    world: Settings, monkeypatch: pytest.MonkeyPatch, after: str
+) -> None:
+    class Killed(BaseException):
+        pass
+
+    for mark, night in zip("ab", NIGHTS, strict=False):
+        release(world, night, mark)
+    execute = psycopg.Connection.execute
+
+    def dies(connection: psycopg.Connection, query: object, *rest: object) -> object:
+        text = query.as_string(connection) if isinstance(query, sql.Composable) else str(query)
+        if after in text:
+            raise Killed
+        return execute(connection, query, *rest)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(psycopg.Connection, "execute", dies)
+        release(world, NIGHTS[1], "c")  # the same night again: b goes
+    assert statuses(world) == {"a": "retired", "b": "staging", "c": "live"}
+    pipeline.rollback(world)
+    assert ask(world, "select item_id from reco.recommend('user-0', 1)") == [("a-item-0",)]
+    release(world, NIGHTS[2], "d")
+    assert statuses(world) == {"a": "retired", "c": "retired", "d": "live"}
+
+
+def test_what_a_rollback_made_live_meanwhile_is_not_removed(world: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    release(world, NIGHTS[0], "a")
+    retire = publication._retire
+
+    def late(*given: object) -> None:
+        pipeline.rollback(world)
+        retire(*given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(publication, "_retire", late)
+    release(world, NIGHTS[1], "b", keep=1)
+    assert statuses(world) == {"a": "live", "b": "retired"}
+    assert ask(world, "select item_id from reco.recommend('user-0', 1)") == [("a-item-0",)]
 
 
 def test_a_reader_never_sees_an_empty_or_mixed_answer(world: Settings) -> None:

@@ -13,7 +13,7 @@ from alembic.config import Config
 
 from recommender.config.policy import load_policy
 from recommender.config.settings import Settings, load_settings
-from recommender.errors import ConfigError, NotReadyError
+from recommender.errors import ConfigError, DatabaseError, NotReadyError
 from recommender.evaluation.findings import RuleResult
 from recommender.storage import postgres, registry, verdicts
 from recommender.storage.postgres import READER, connect
@@ -133,7 +133,7 @@ def test_what_was_not_asked_cannot_be_answered(connection: psycopg.Connection) -
 
 def test_an_older_night_never_displaces_a_newer_champion(connection: psycopg.Connection) -> None:
     asked, newer = judged(connection, NIGHT, "ask"), judged(connection, AFTER, "promote")
-    refusal = f"^{asked} can't be promoted: {newer} of the newer night {AFTER} is champion by now$"
+    refusal = f"^{asked} can't be promoted: {newer} of {AFTER}, judged after it, is champion by now$"
     with pytest.raises(NotReadyError, match=refusal):
         verdicts.answer(connection, asked, True, "person")
     with pytest.raises(NotReadyError, match="can't be promoted"):
@@ -144,16 +144,26 @@ def test_an_older_night_never_displaces_a_newer_champion(connection: psycopg.Con
 
 
 def test_of_two_answers_at_once_one_counts(world: Settings, connection: psycopg.Connection) -> None:
-    versions = [judged(connection, NIGHT, "ask", f"model{number}") for number in range(4)]
+    version = judged(connection, NIGHT, "ask")
 
-    def promote(version: str) -> str:
+    def promote(_: int) -> bool:
         with connect(world, autocommit=True) as own:
-            return f"{verdicts.answer(own, version, True, 'person')}"
+            return verdicts.answer(own, version, True, "person")
 
     with ThreadPoolExecutor(8) as pool:
-        answers = list(pool.map(promote, versions * 2))
-    assert sorted(answers) == ["False"] * 4 + ["True"] * 4
-    assert sorted(statuses(connection).values()) == ["champion"] + ["retired"] * 3
+        answers = list(pool.map(promote, range(8)))
+    assert sorted(answers) == [False] * 7 + [True]
+    assert list(statuses(connection).values()) == ["champion"]
+
+
+def test_a_question_does_not_outlive_a_champion_of_the_same_night_that_was_judged_later(
+    connection: psycopg.Connection,
+) -> None:
+    first, second = (judged(connection, NIGHT, "ask", name) for name in ("first", "second"))
+    assert verdicts.answer(connection, second, True, "person")
+    with pytest.raises(NotReadyError, match=f"{first} can't be promoted: {second} of {NIGHT}, judged after it"):
+        verdicts.answer(connection, first, True, "person")
+    assert statuses(connection)[second] == "champion"
 
 
 def test_a_model_that_is_trained_again_is_judged_anew(connection: psycopg.Connection) -> None:
@@ -175,6 +185,18 @@ def test_an_unknown_model_is_told_with_near_names(connection: psycopg.Connection
 def test_readers_see_no_verdicts(world: Settings, connection: psycopg.Connection) -> None:
     with connect(world, READER) as reader, pytest.raises(psycopg.errors.InsufficientPrivilege):
         reader.execute("select * from reco.verdicts")
+
+
+def test_a_migration_that_would_hold_up_readers_gives_way(world: Settings, database_url: str) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(Path(postgres.__file__).parent / "migrations"))
+    config.set_main_option("sqlalchemy.url", postgres.sqlalchemy_url(world).replace("%", "%%"))
+    command.upgrade(config, "0006")
+    with psycopg.connect(database_url) as reader:
+        reader.execute("select * from reco.recommendations").fetchall()
+        with pytest.raises(DatabaseError, match="while a long read or a publisher uses them: run it again"):
+            postgres.migrate(world)
+    postgres.migrate(world)
 
 
 def test_models_judged_before_have_a_verdict_too(world: Settings, database_url: str) -> None:

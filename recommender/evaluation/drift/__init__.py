@@ -128,5 +128,10 @@ def _furthest(drifts: list[Drift]) -> float:
     return max(map(_beyond_chance, drifts), default=0.0)
 
 
+def new_item_share(truth: Truth, dataset: Dataset) -> float:
+    """Of what was chosen, the share of items that were new."""
+    return _new_items(choices_frame(truth, dataset))
+
+
 def _new_items(choices: Sample) -> float:
     return float(choices.rows["is_new"].mean()) if len(choices.rows) else 0.0

@@ -73,6 +73,12 @@ def write_report(folder: Path, findings: Findings, words: Words) -> None:
         scratch.replace(folder / name)
 
 
+def remove_report(folder: Path) -> None:
+    """Whatever `write_report` left in the folder."""
+    for name in (FILE, HTML, MARKDOWN):
+        (folder / name).unlink(missing_ok=True)
+
+
 def forget_examples(folder: Path, words: Words, user_ids: Collection[str]) -> list[str]:
     """Take these users' examples out of a report and render it again; returns whose examples there were.
 
@@ -89,8 +95,7 @@ def forget_examples(folder: Path, words: Words, user_ids: Collection[str]) -> li
     try:
         findings = Findings.read(folder)
     except (FileNotFoundError, ValidationError):
-        for name in (FILE, HTML, MARKDOWN):
-            (folder / name).unlink(missing_ok=True)
+        remove_report(folder)
     else:
         if len(whose) == len(findings.examples):
             kept = [user is None for user in whose]
