@@ -23,7 +23,7 @@ from recommender.evaluation.drift.columns import feature_columns
 from recommender.evaluation.drift.snapshots import sample_rows
 from recommender.evaluation.drift.verdicts import PAGES, judge_columns
 from recommender.evaluation.findings import Drift
-from recommender.evaluation.reference import Reference, take_reference
+from recommender.evaluation.reference import Reference, Sample, take_reference
 from recommender.features.definitions import Feature, declared_features
 from recommender.features.measures import Kind
 from recommender.retrieval.exact import TopK
@@ -358,6 +358,16 @@ def run(
     return found, said
 
 
+def left(top: TopK, truth: Truth, dataset: Dataset) -> Reference:
+    """What the champion left when the same items were as many days younger as its night is ago."""
+
+    def younger(sample: Sample) -> Sample:
+        return replace(sample, rows=sample.rows.assign(age_days=sample.rows["age_days"] - (DS - SINCE).days))
+
+    taken = take_reference(top, truth, dataset)
+    return Reference(younger(taken.shown), younger(taken.choices))
+
+
 @pytest.fixture
 def lake(tmp_path: Path) -> Lake:
     lake = Lake(tmp_path / "lake")
@@ -369,7 +379,7 @@ def lake(tmp_path: Path) -> Lake:
 def test_a_quiet_night(lake: Lake, tmp_path: Path) -> None:
     dataset, truth = board()
     top = lists_of(dataset, truth)
-    found, said = run(tmp_path / "out", lake, top, top, take_reference(top, truth, dataset))
+    found, said = run(tmp_path / "out", lake, top, top, left(top, truth, dataset))
     groups = ("drift_share", "drift_worst", "drift_scores", "drift_recommendations", "drift_choices")
     assert found.figures == {**dict.fromkeys(groups, 0.0), "new_item_share": found.figures["new_item_share"],
                              "new_item_share_before": found.figures["new_item_share"]}  # fmt: skip
@@ -381,11 +391,22 @@ def test_a_quiet_night(lake: Lake, tmp_path: Path) -> None:
     assert "Zanzibarland" not in (tmp_path / "out" / "drift_user.html").read_text()
 
 
+def test_growing_older_is_no_drift(tmp_path: Path) -> None:
+    """Most users and items have been there from the first day: every night they are a day older, all alike."""
+    ages = [make_feature("tenure_days"), make_feature("events_7d")]
+    old = pd.DataFrame({"tenure_days": [200.0] * 400 + [*range(100)], "events_7d": [5.0] * 500})
+    later = old.assign(tenure_days=old["tenure_days"] + 3)
+    aged, *_ = judge_columns("user features", feature_columns(old, later, ages, (), 3), tmp_path)
+    assert (aged.name, aged.score, aged.drifted) == ("tenure_days", 0, False)
+    rewritten = old.assign(tenure_days=old["tenure_days"] * 24)
+    assert judge_columns("user features", feature_columns(old, rewritten, ages, (), 3), tmp_path)[0].drifted
+
+
 def test_one_drifted_feature_is_named(lake: Lake, tmp_path: Path) -> None:
     dataset, truth = board()
     top = lists_of(dataset, truth)
     write_night(lake, DS, 2, {"country": None})
-    found, _ = run(tmp_path / "out", lake, top, top, take_reference(top, truth, dataset))
+    found, _ = run(tmp_path / "out", lake, top, top, left(top, truth, dataset))
     moved = next(drift for drift in found.columns if drift.drifted)
     assert found.worst == "user features: country"
     assert found.figures["drift_share"] == 1 / 4
@@ -397,7 +418,7 @@ def test_one_list_for_everyone_is_seen_in_scores_and_recommendations(lake: Lake,
     dataset, truth = board()
     top = lists_of(dataset, truth)
     same = TopK(np.tile(np.arange(12, dtype=np.int32), (40, 1)), np.tile(np.array([9.0] + 11 * [0.1]), (40, 1)))
-    found, _ = run(tmp_path / "out", lake, same, top, take_reference(top, truth, dataset))
+    found, _ = run(tmp_path / "out", lake, same, top, left(top, truth, dataset))
     assert found.figures["drift_scores"] > 0.5
     assert found.figures["drift_recommendations"] > 0.5
     assert found.figures["drift_choices"] == found.figures["drift_worst"] == 0
@@ -408,7 +429,7 @@ def test_a_champion_that_scores_otherwise_and_other_choices_are_seen(lake: Lake,
     top = lists_of(dataset, truth)
     newer = replace(dataset, ts=dataset.until - (dataset.until - dataset.ts) // 10)
     tripled = TopK(top.items, top.scores * 3)
-    found, _ = run(tmp_path / "out", lake, tripled, tripled, take_reference(top, truth, newer))
+    found, _ = run(tmp_path / "out", lake, tripled, tripled, left(top, truth, newer))
     assert [drift.name for drift in found.columns if drift.drifted and drift.group == "scores"] == [
         "the champion's scores"
     ]

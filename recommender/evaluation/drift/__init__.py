@@ -76,6 +76,7 @@ def night_drift(
         for group, entity in _FEATURES.items()
         for drift in judge_columns(group, _moved_features(lake, profile, entity, since, ds, progress), folder)
     ]
+    days = (ds - since).days
     shown = shown_frame(challenger, truth.users, dataset)
     champions = shown_frame(champion, truth.users, dataset) if champion is not None else None
     choices = choices_frame(truth, dataset)
@@ -83,8 +84,8 @@ def night_drift(
         progress(f"the champion of {since} left no sample of what it showed and what was chosen")
     groups: dict[Group, list[Column]] = {
         "scores": score_columns(past.shown if past else None, champions, shown),
-        "recommendations": recommended_columns(past.shown, shown) if past else [],
-        "choices": choice_columns(past.choices, choices) if past else [],
+        "recommendations": recommended_columns(past.shown, shown, days) if past else [],
+        "choices": choice_columns(past.choices, choices, days) if past else [],
     }
     judged = {group: judge_columns(group, columns, folder) for group, columns in groups.items()}
     figures = {
@@ -117,7 +118,7 @@ def _moved_features(
     names = [feature.name for feature in same]
     with working_database(profile.engine) as connection:
         then, now = (sample_rows(connection, lake.path(table, night), KEYS[entity], names) for night in (since, ds))
-    return feature_columns(then, now, same, personal_columns(profile, table))
+    return feature_columns(then, now, same, personal_columns(profile, table), (ds - since).days)
 
 
 def _beyond_chance(drift: Drift) -> float:

@@ -1,6 +1,7 @@
 """What is compared between two nights, as columns: features, scores, recommendations and choices."""
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -11,20 +12,28 @@ from recommender.evaluation.drift.bars import Column
 from recommender.evaluation.reference import Sample
 from recommender.features.definitions import Feature
 
+_AGES = ("tenure_days", "days_since_first_event")
 _RECOMMENDED = ("popularity", "age_days", "days_since_last_event", "category", "knows_creator")
 _CHOSEN = ("popularity", "age_days", "category", "is_new")
 
 
 def feature_columns(
-    reference: pd.DataFrame, current: pd.DataFrame, features: Sequence[Feature], personal: Collection[str]
+    reference: pd.DataFrame,
+    current: pd.DataFrame,
+    features: Sequence[Feature],
+    personal: Collection[str],
+    days: int = 0,
 ) -> list[Column]:
     """A column a feature. Of lists of categories every value counts, of vectors their component along the reference's
-    mean vector. A feature that one frame lacks is missing there.
+    mean vector. A feature that one frame lacks is missing there. Ages grow by a day a day, which is no drift: so many
+    `days` are taken off the current ones.
     """
     rows = len(reference), len(current)
     columns = []
     for feature in features:
         before, now = _values(reference, feature), _values(current, feature)
+        if feature.measure in _AGES:
+            now = now - days
         match feature.kind:
             case "categories":
                 before, now = before.explode(), now.explode()
@@ -43,14 +52,19 @@ def score_columns(past: Sample | None, champion: Sample | None, challenger: Samp
     return then + (_named(champion, challenger, models) if champion else [])
 
 
-def recommended_columns(past: Sample, challenger: Sample) -> list[Column]:
-    """What the champion recommended at its verdict, and the challenger tonight."""
-    return _named(past, challenger, dict(zip(_RECOMMENDED, _RECOMMENDED, strict=True)))
+def recommended_columns(past: Sample, challenger: Sample, days: int = 0) -> list[Column]:
+    """What the champion recommended at its verdict, and the challenger tonight, so many days later."""
+    return _named(past, _younger(challenger, days), dict(zip(_RECOMMENDED, _RECOMMENDED, strict=True)))
 
 
-def choice_columns(past: Sample, tonight: Sample) -> list[Column]:
-    """What people chose then and now."""
-    return _named(past, tonight, dict(zip(_CHOSEN, _CHOSEN, strict=True)))
+def choice_columns(past: Sample, tonight: Sample, days: int = 0) -> list[Column]:
+    """What people chose then, and so many days later."""
+    return _named(past, _younger(tonight, days), dict(zip(_CHOSEN, _CHOSEN, strict=True)))
+
+
+def _younger(sample: Sample, days: int) -> Sample:
+    """With the items' ages as of so many days before."""
+    return replace(sample, rows=sample.rows.assign(age_days=sample.rows["age_days"] - days))
 
 
 def _named(reference: Sample, current: Sample, names: dict[str, str]) -> list[Column]:
