@@ -75,11 +75,11 @@ def _titles(writer: psycopg.Connection) -> dict[str, str | None]:
 
 def _show_items(console: Console, query: str, rows: Rows, titles: Mapping[str, str | None]) -> None:
     _heading(console, query)
-    with_source = bool(rows) and "source" in rows[0]
-    table = _table("rank", "item", "title", "score", *(["source"] if with_source else []))
+    more = [name for name in ("source", "reason") if rows and name in rows[0]]
+    table = _table("rank", "item", "title", "score", *more)
     for row in rows:
         cells = [str(row["rank"]), row["item_id"], titles.get(row["item_id"]) or "", f"{row['score']:.4f}"]
-        table.add_row(*cells, *([row["source"]] if with_source else []))
+        table.add_row(*cells, *(row[name] for name in more))
     console.print(table)
 
 

@@ -84,7 +84,8 @@ def _demo(settings: Settings, console: Console) -> int:
     console.print('  psql "$(.venv/bin/recommender db-url)"    SQL')
     console.print("  make down                                 stop PostgreSQL")
     console.print(Text(f"  {settings.data_docs / 'index.html'}   data quality, night by night"), soft_wrap=True)
-    console.print(Text(f"  {settings.reports}   verdicts and drift"), soft_wrap=True)
+    report = settings.reports / f"ds={nights[-1]}" / "report.html"
+    console.print(Text(f"  {report}   what the gate found, and why it decided so"), soft_wrap=True)
     return 0
 
 
