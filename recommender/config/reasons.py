@@ -30,7 +30,7 @@ DEFAULTS: Mapping[str, str] = {
     "own_user": "close to your taste over time",
     "own_item": "chosen by people with your taste",
     "taste": "close to your taste",
-    "activity": "chosen by people as active as you",
+    "activity": "",  # it speaks for nearly everything a user is shown, and so for nothing
     "habits": "chosen at the hours you keep",
     "country": "popular in your country",
     "age": "popular with people of your age",
@@ -60,7 +60,7 @@ TASTE_IN = "taste_in"
 
 
 def template_of(name: str, side: str, reasons: Mapping[str, str]) -> str:
-    """What is said of an input of a model, with its marks."""
+    """What is said of an input of a model, with its marks; nothing of one that is not worth telling."""
     if name in reasons:
         return reasons[name]
     if name in DEFAULTS:

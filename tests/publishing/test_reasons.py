@@ -64,6 +64,8 @@ def told(
         ({MET: 1.0, "known_creator": 0.9}, "because you chose Beta"),  # one name a sentence
         ({"history": 1.0, "known_creator": 0.9}, "like what you chose lately; you chose Ann before"),
         ({"popularity": 1.0}, "popular now"),
+        ({"activity": 5.0, "country": 1.0}, "popular in your country"),  # without words it is passed over
+        ({"activity": 5.0}, None),
     ],
 )
 def test_the_one_or_two_strongest_are_told(values: dict[str, float], expected: str | None) -> None:
@@ -112,8 +114,9 @@ def test_every_recommendation_names_its_strongest_contribution(kind: str, tmp_pa
     found = model.contributions(model.dataset.active_users, lists.top.items)
     assert found is not None
     phrases = Phrases.of(Profile.model_validate(load_yaml(PROFILE)))
+    worth_telling = [bool(phrases.template(one.name, one.side)) for one in found.inputs]
     for user, place in np.ndindex(lists.reasons.shape):
-        number = int(found.values[user, place].argmax())
+        number = int(np.where(worth_telling, found.values[user, place], -np.inf).argmax())
         one, code = found.inputs[number], int(lists.reasons[user, place])
         if found.values[user, place, number] <= 0:
             assert code == 0

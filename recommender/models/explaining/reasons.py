@@ -93,7 +93,12 @@ class Reasons:
         found = explained.contributions
         if found is None or not found.inputs:
             return None
-        first, second = strongest(found.values)
+        untold = [place for place, one in enumerate(found.inputs) if not self._phrases.template(one.name, one.side)]
+        values = found.values
+        if untold:
+            values = values.copy()
+            values[..., untold] = -np.inf
+        first, second = strongest(values)
         phrases = _Wordings(self._phrases, found)
         said, also = phrases.of(first), phrases.of(second)
         items = explained.top.items
