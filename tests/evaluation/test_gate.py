@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recommender.config.policy import Policy, Rule
+from recommender.config.policy import Policy, Rule, load_policy
 from recommender.evaluation.findings import RuleResult
 from recommender.evaluation.gate import Evidence, apply_policy, decide
 
@@ -186,3 +186,44 @@ def test_what_is_surely_better_one_way_is_not_the_other_way(values: list[float],
     other = np.random.default_rng(seed).permutation(one)
     forth, back = judged(SURELY_BETTER, of(one, other)), judged(SURELY_BETTER, of(other, one))
     assert not (forth.passed and back.passed)
+
+
+HEALTHY = {
+    **{f"{name}@20": 0.2 for name in ("recall", "precision", "ndcg", "coverage", "top_item_share")},
+    **{"onnx_max_abs_diff": 0.0, "fit_finite": 1.0, "recommend_ms": 5.0, "importance_largest": 0.2},
+    **dict.fromkeys(("drift_share", "drift_worst", "drift_recommendations"), 0.0),
+}
+
+
+@pytest.mark.parametrize(
+    ("fault", "stopped_by", "decision"),
+    [
+        ({}, set(), "promote"),
+        # the future leaked into a feature: everything leaps, and the feature decides alone
+        ({"recall@20": 0.5, "importance_largest": 0.9}, {"not_too_good_to_be_true", "no_feature_decides_alone"}, "ask"),
+        ({"importance_largest": 0.9}, {"no_feature_decides_alone"}, "ask"),
+        ({"drift_worst": 0.8}, {"no_feature_drifted_far"}, "ask"),
+        ({"drift_share": 0.6}, {"features_are_stable"}, "ask"),
+        ({"drift_recommendations": 6.5}, {"lists_are_not_another_kind"}, "ask"),
+        ({"top_item_share@20": 1.0}, {"nothing_is_shown_to_all"}, "reject"),
+        ({"coverage@20": 0.003}, {"covers_the_catalogue"}, "reject"),
+        ({"onnx_max_abs_diff": math.inf}, {"onnx_agrees"}, "reject"),
+        ({"fit_finite": 0.0}, {"training_was_healthy"}, "reject"),
+        ({"recommend_ms": 5000.0}, {"answers_in_time"}, "reject"),
+    ],
+)
+def test_the_shipped_policy_stops_each_fault_by_the_rule_for_it(
+    fault: dict[str, float], stopped_by: set[str], decision: str
+) -> None:
+    users = np.full(400, 0.2)
+    metrics = ("recall@20", "precision@20", "ndcg@20")
+    figures = {
+        "challenger": HEALTHY | {"precision@20": 0.21} | fault,
+        "champion": dict.fromkeys(metrics, 0.2),
+        "popularity": {"recall@20": 0.1},
+    }
+    per_user = {"challenger": dict.fromkeys(metrics, users + 0.01), "champion": dict.fromkeys(metrics, users)}
+    group = Group("activity", "most", np.arange(400) < 200)
+    results = apply_policy(load_policy(None), Evidence(figures, per_user, [group], champion_days=1))
+    assert {result.rule for result in results if not result.passed} == stopped_by
+    assert decide(results) == decision
