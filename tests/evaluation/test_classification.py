@@ -1,8 +1,5 @@
 """Scores as a classifier: hand-worked, and beside scikit-learn."""
 
-from pathlib import Path
-from typing import Any, Self
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,53 +8,19 @@ from hypothesis import strategies as st
 from scipy import sparse
 from sklearn import metrics
 
-from recommender.config.profile import Profile
-from recommender.data.dataset import Dataset, TrainingRows, Truth
+from recommender.data.dataset import Dataset, Truth
 from recommender.evaluation import classification
 from recommender.evaluation.classification import classification_metrics
 from recommender.evaluation.evaluate import evaluate, measure
-from recommender.models.base import ALONE, Model, Support
-from recommender.progress import Progress, quiet
-from recommender.training.report import FitReport
+from tests.evaluation.literal import OfScores
 from tests.models.worlds import DS, checkerboard, truth_of
 
 
-class Given(Model):
+class Given(OfScores):
     """Scores that a test gives."""
 
-    kind = "given"
-    factorises = False
-
     def __init__(self, dataset: Dataset, scores: np.ndarray) -> None:
-        super().__init__()
-        self.given = scores.astype(np.float32)
-        self.attach(dataset)
-
-    @classmethod
-    def build(cls, config: Any, profile: Profile) -> Self:
-        raise NotImplementedError
-
-    def fit(
-        self,
-        dataset: Dataset,
-        rows: TrainingRows,
-        truth: Truth | None = None,
-        *,
-        epochs: int | None = None,
-        progress: Progress = quiet,
-        support: Support = ALONE,
-    ) -> FitReport:
-        raise NotImplementedError
-
-    def save(self, folder: Path) -> None:
-        raise NotImplementedError
-
-    @classmethod
-    def load(cls, folder: Path) -> Self:
-        raise NotImplementedError
-
-    def scores(self, users: np.ndarray) -> np.ndarray:
-        return self.given[users].copy()
+        super().__init__(scores, np.eye(scores.shape[1]), dataset)
 
 
 def world(met: np.ndarray) -> Dataset:
