@@ -95,7 +95,7 @@ def night(world: World, plant: Plant, policy: Policy, seed: int) -> tuple[str, l
     drawn = rng.integers(0, users, users)
     swap = rng.random(users)[:, None] < 0.5
     one, other = (lists[drawn, :K] for lists in world.lists)
-    cohorts = [Cohort(each.dimension, each.label, each.members[drawn]) for each in world.cohorts]
+    cohorts = [each.at(drawn) for each in world.cohorts]
     tonight = World((one, other), world.relevant[drawn], cohorts)
     champion, challenger = np.where(swap, one, other), plant(tonight, np.where(swap, other, one), rng)
     figures, per_user = {}, {}

@@ -98,7 +98,7 @@ def load_policy(path: Path | None) -> Policy:
     """Read and validate a policy file; None reads the shipped one."""
     file = path or DEFAULT_POLICY
     try:
-        return Policy.model_validate(read_yaml(file))
+        return Policy.model_validate(read_yaml(file) or {})  # an empty file lacks its rules
     except FileNotFoundError:
         raise ConfigError(f"policy {file} does not exist (gate.policy of the profile)") from None
     except ValidationError as error:
