@@ -13,6 +13,7 @@ from recommender.config.features import Features
 from recommender.config.models import ModelConfig
 from recommender.config.policy import Baseline
 from recommender.config.preprocessing import Preprocessing
+from recommender.config.publish import Publish
 from recommender.config.reasons import Reasons, misnamed
 from recommender.config.search import Search, refused
 from recommender.config.section import Section
@@ -141,21 +142,6 @@ class Gate(Section):
     recent_days: Annotated[int, Field(gt=0)] = 56
     """Of so many days the best champion is judged again beside the candidate, as `best_recent`, so that many small
     losses don't add up."""
-
-
-class Publish(Section):
-    """What readers get."""
-
-    top_k: Annotated[int, Field(ge=1)] = 100
-    """Recommendations a user."""
-    similar_k: Annotated[int, Field(ge=1)] = 50
-    """Similar items an item."""
-    keep: Annotated[int, Field(ge=1)] = 5
-    """Publications kept for rollback, the live one among them."""
-    segments: tuple[str, ...] = ()
-    """User columns that make up a segment, most telling first; the last ones are given up first."""
-    min_segment_users: Annotated[int, Field(ge=1)] = 20
-    """Active users a segment needs to have a list of its own."""
 
 
 class Schedule(Section):

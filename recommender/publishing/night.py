@@ -11,8 +11,9 @@ from recommender.evaluation.contenders import load_served
 from recommender.features.loading import fingerprint, load_dataset
 from recommender.models.explaining.reasons import Phrases
 from recommender.progress import Progress
+from recommender.publishing.build import build_content
 from recommender.publishing.champion import champion_or_popularity
-from recommender.publishing.content import Content, build_content
+from recommender.publishing.content import Content
 from recommender.publishing.publication import publish
 from recommender.storage.artifacts import file_sha256
 from recommender.storage.lake import Lake

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from recommender.config.profile import Publish
+from recommender.config.publish import Publish
 from recommender.models.popularity import Popularity
-from recommender.publishing.content import build_content
+from recommender.publishing.build import build_content
 from tests.models.worlds import checkerboard
 
 

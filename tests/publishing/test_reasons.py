@@ -10,14 +10,16 @@ import pytest
 from pydantic import ValidationError
 
 from recommender.columns import CATEGORY, COUNTRY
-from recommender.config.profile import Profile, Publish, Words
+from recommender.config.profile import Profile, Words
+from recommender.config.publish import Publish
 from recommender.config.settings import Settings
 from recommender.config.yaml12 import load_yaml
 from recommender.models.base import Model
 from recommender.models.explaining.contributions import MET, Contributions, Explained, Input
 from recommender.models.explaining.reasons import Phrases, Reasons, strongest
 from recommender.models.popularity import Popularity
-from recommender.publishing.content import Content, UserLists, build_content
+from recommender.publishing.build import build_content
+from recommender.publishing.content import Content, UserLists
 from recommender.publishing.publication import publish
 from recommender.retrieval.exact import TopK
 from recommender.storage.postgres import connect
