@@ -57,6 +57,11 @@ class Settings:
         return self.world / "checkpoints"
 
     @property
+    def ranked(self) -> Path:
+        """Where ranked lists wait for being published."""
+        return self.world / "ranked"
+
+    @property
     def tensorboard(self) -> Path:
         return self.world / "tensorboard"
 

@@ -21,7 +21,13 @@ import numpy.typing as npt
 from recommender.config.profile import Profile
 from recommender.data.dataset import Dataset, Past, TrainingRows, Truth
 from recommender.errors import NotReadyError
-from recommender.models.explaining.contributions import EXPLAINED_USERS, Contributions, Explained
+from recommender.models.explaining.contributions import (
+    EXPLAINED_USERS,
+    Arrangement,
+    Contributions,
+    Explained,
+    as_ranked,
+)
 from recommender.progress import Progress, quiet
 from recommender.retrieval.exact import TopK, most_similar, top_k, top_k_of_scores
 from recommender.training.report import FitReport
@@ -164,11 +170,21 @@ class Model(ABC):
         """What the scores of (users,) users and (users, n) items, -1 for none, rest on; None where it can't tell."""
         return None
 
-    def explained(self, users: npt.NDArray[np.int64], k: int) -> Iterator[Explained]:
-        """The `k` best unseen items of each user with what their scores rest on, in blocks of users, in their order."""
+    def explained(
+        self,
+        users: npt.NDArray[np.int64],
+        k: int,
+        *,
+        allowed: npt.NDArray[np.bool_] | None = None,
+        arranged: Arrangement = as_ranked,
+    ) -> Iterator[Explained]:
+        """The `k` best unseen items of each user with what their scores rest on, in blocks of users, in their order.
+
+        What `arranged` makes of a block's lists is what is told of: it may leave out and reorder.
+        """
         for start in range(0, len(users), EXPLAINED_USERS):
             block = users[start : start + EXPLAINED_USERS]
-            top = self.recommend(block, k)
+            top = arranged(block, self.recommend(block, k, allowed=allowed))
             yield Explained(top, self.contributions(block, top.items))
 
     @property

@@ -24,7 +24,7 @@ from recommender.models.base import ALONE, Model, Support
 from recommender.models.compatibility import require_definitions
 from recommender.models.distillation import fitted_teacher
 from recommender.models.ease import Ease
-from recommender.models.explaining.contributions import Contributions, Explained
+from recommender.models.explaining.contributions import Arrangement, Contributions, Explained, as_ranked
 from recommender.models.explaining.gates import UserInputs
 from recommender.models.explaining.towers import Removals
 from recommender.models.export import export_towers
@@ -184,8 +184,15 @@ class TwoTower(Model):
     def contributions(self, users: npt.NDArray[np.int64], items: npt.NDArray[np.integer]) -> Contributions:
         return self.removals().contributions(users, items)
 
-    def explained(self, users: npt.NDArray[np.int64], k: int) -> Iterator[Explained]:
-        return self.removals().explained(users, k, self.dataset.seen)
+    def explained(
+        self,
+        users: npt.NDArray[np.int64],
+        k: int,
+        *,
+        allowed: npt.NDArray[np.bool_] | None = None,
+        arranged: Arrangement = as_ranked,
+    ) -> Iterator[Explained]:
+        return self.removals().explained(users, k, self.dataset.seen, allowed, arranged)
 
     def similar_items(self, k: int) -> TopK:
         # how popular an item is says nothing about what it is like

@@ -1,6 +1,6 @@
 """What a score rests on, in the words of every model: named inputs, and what each of them adds to a pair's score."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -15,6 +15,13 @@ MET = "met"
 
 Floats = npt.NDArray[np.float32]
 Items = npt.NDArray[np.int32]
+Arrangement = Callable[[npt.NDArray[np.int64], TopK], TopK]
+"""Makes a block of users' lists out of the best candidates of each."""
+
+
+def as_ranked(_users: npt.NDArray[np.int64], top: TopK) -> TopK:
+    """The candidates themselves."""
+    return top
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,15 @@ from torch import Tensor
 
 from recommender.features.definitions import Feature
 from recommender.models.attached import Attached
-from recommender.models.explaining.contributions import EXPLAINED_USERS, Contributions, Explained, Floats, Input
+from recommender.models.explaining.contributions import (
+    EXPLAINED_USERS,
+    Arrangement,
+    Contributions,
+    Explained,
+    Floats,
+    Input,
+    as_ranked,
+)
 from recommender.models.explaining.dots import PairDots
 from recommender.models.explaining.gates import Gates, UserInputs
 from recommender.models.explaining.inputs import HISTORY, LESS, OWN, named_inputs
@@ -93,13 +101,20 @@ class Removals:
         """Of (users,) users and (users, n) items, -1 where there is none."""
         return self._of_pairs(self._vectors(users), items)
 
-    def explained(self, users: npt.NDArray[np.int64], k: int, seen: sparse.csr_matrix) -> Iterator[Explained]:
-        """The `k` best items of each user but those in the rows of `seen`, in blocks."""
+    def explained(
+        self,
+        users: npt.NDArray[np.int64],
+        k: int,
+        seen: sparse.csr_matrix,
+        allowed: npt.NDArray[np.bool_] | None = None,
+        arranged: Arrangement = as_ranked,
+    ) -> Iterator[Explained]:
+        """The `k` best items of each user but those in the rows of `seen`, in blocks; see `Model.explained`."""
         items = self._items.numpy()
         for start in range(0, len(users), EXPLAINED_USERS):
             block = users[start : start + EXPLAINED_USERS]
             vectors = self._vectors(block)
-            top = top_k(vectors.whole.numpy(), items, k, seen=seen[block])
+            top = arranged(block, top_k(vectors.whole.numpy(), items, k, seen=seen[block], allowed=allowed))
             yield Explained(top, self._of_pairs(vectors, top.items))
 
     def gates(self, users: npt.NDArray[np.int64], items: npt.NDArray[np.int64]) -> Gates:

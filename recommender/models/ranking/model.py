@@ -16,7 +16,13 @@ from recommender.data.dataset import Dataset, Past, TrainingRows, Truth
 from recommender.errors import ArtifactError, NotReadyError, TrainingError
 from recommender.models.base import ALONE, Model, Support
 from recommender.models.composite import Composite, Models, joined, prefixed, standardised
-from recommender.models.explaining.contributions import Contributions, Explained, joined_contributions
+from recommender.models.explaining.contributions import (
+    Arrangement,
+    Contributions,
+    Explained,
+    as_ranked,
+    joined_contributions,
+)
 from recommender.models.ranking.candidates import Candidates, blocks, proposed, tables
 from recommender.models.ranking.groups import Floats
 from recommender.models.ranking.labels import choices
@@ -136,10 +142,17 @@ class Ranking(Composite):
             start += len(block)
         return joined_contributions(parts)
 
-    def explained(self, users: npt.NDArray[np.int64], k: int) -> Iterator[Explained]:
+    def explained(
+        self,
+        users: npt.NDArray[np.int64],
+        k: int,
+        *,
+        allowed: npt.NDArray[np.bool_] | None = None,
+        arranged: Arrangement = as_ranked,
+    ) -> Iterator[Explained]:
         for block in blocks(users, len(self.dataset.item_ids)):
             ordered = self.ordered(block)
-            top = top_k_of_scores(ordered.scores, k, seen=self.dataset.seen[block])
+            top = arranged(block, top_k_of_scores(ordered.scores, k, seen=self.dataset.seen[block], allowed=allowed))
             yield Explained(top, self._told(ordered, top.items))
 
     def ordered(self, users: npt.NDArray[np.int64]) -> Ordered:
