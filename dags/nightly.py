@@ -48,23 +48,40 @@ def attempt(work: Callable[[], Any]) -> Any:
         raise AirflowFailException(str(error)) from None
 
 
+def run_stage(name: str, logical_date: datetime | None, **arguments: Any) -> dict[str, Any]:
+    """Run `recommender.pipeline.<name>` for the run's night."""
+    from recommender import pipeline  # seconds of import: never while the Dag is parsed
+    from recommender.data.dataset import night_end
+
+    ds = night_of(logical_date)
+    if night_end(ds) > datetime.now(UTC):
+        raise AirflowFailException(f"night {ds} is not over before {night_end(ds):%Y-%m-%d %H:%M} UTC: run it then")
+    result = attempt(lambda: getattr(pipeline, name)(load_settings(), ds, progress=log.info, **arguments))
+    log.info(result.summary)
+    returned: dict[str, Any] = result.as_dict()
+    return returned
+
+
 def stage(name: str, **options: Any) -> XComArg:
-    """A task that runs `recommender.pipeline.<name>` for the run's night."""
+    """A task that runs a stage."""
 
     @task(task_id=name, **RETRY, **options)
     def run(logical_date: datetime | None = None) -> dict[str, Any]:  # Airflow fills in `logical_date`
-        from recommender import pipeline  # seconds of import: never while the Dag is parsed
-        from recommender.data.dataset import night_end
-
-        ds = night_of(logical_date)
-        if night_end(ds) > datetime.now(UTC):
-            raise AirflowFailException(f"night {ds} is not over before {night_end(ds):%Y-%m-%d %H:%M} UTC: run it then")
-        result = attempt(lambda: getattr(pipeline, name)(load_settings(), ds, progress=log.info))
-        log.info(result.summary)
-        returned: dict[str, Any] = result.as_dict()
-        return returned
+        return run_stage(name, logical_date)
 
     return run()
+
+
+def shards() -> list[XComArg]:
+    """Where the profile has several, a task a shard of users; `publish` takes the lists that they leave."""
+    if profile.publish.shards == 1:
+        return []
+
+    @task(task_id="rank", map_index_template="shard {{ task.op_kwargs['shard'] }}", **RETRY)
+    def rank(shard: int, logical_date: datetime | None = None) -> dict[str, Any]:
+        return run_stage("rank", logical_date, shard=shard)
+
+    return [rank.expand(shard=list(range(profile.publish.shards)))]
 
 
 @task.branch(**RETRY)  # type: ignore[untyped-decorator]
@@ -122,6 +139,7 @@ at a time, oldest first.
 | features | snapshots, feature store | stops the night; last night's recommendations stay live |
 | train | fits a candidate | the champion is published on fresh features |
 | judge, refit | the gate; refits what it promotes | the champion is published on fresh features |
+| rank | with `publish.shards`: a task for each part of the users | clear it; last night's recommendations stay live |
 | publish | loads, checks and switches the publication | last night's recommendations stay live |
 | approval | where the gate asks: a person's answer, then refit and publish again | the champion's lists stay live |
 
@@ -149,6 +167,7 @@ The run is green only when all of it went well. **The reason** of a failure stan
         refit = stage("refit", **GPU)
     settle = EmptyOperator(task_id="settle", trigger_rule=TriggerRule.ALL_DONE)  # a champion is enough to go on
     with TaskGroup("publish"):
+        ranked = shards()
         publish = stage("publish", outlets=[PUBLICATION])
     with TaskGroup("approval"):
         put = asked(judge)
@@ -164,6 +183,7 @@ The run is green only when all of it went well. **The reason** of a failure stan
         )
         answered = answer(judge, approve.output)
         refit_promoted = stage("refit", **GPU)
+        ranked_promoted = shards()
         publish_promoted = stage("publish", outlets=[PUBLICATION])
     # turns the run red when anything above failed
     complete = EmptyOperator(task_id="complete", trigger_rule=TriggerRule.NONE_FAILED)
@@ -171,4 +191,8 @@ The run is green only when all of it went well. **The reason** of a failure stan
     ingest >> features >> train >> judge >> refit >> settle >> publish >> put >> [approve, answered]
     features >> publish
     answered >> refit_promoted >> publish_promoted
+    for rank in ranked:
+        [settle, features] >> rank >> publish
+    for rank in ranked_promoted:
+        refit_promoted >> rank >> publish_promoted
     [train, refit, publish, publish_promoted] >> complete

@@ -1,7 +1,8 @@
 """The stages of a night, in their order. Dags and the CLI call these and nothing deeper.
 
 Each takes the settings and its night `ds`, reads what earlier stages left on disk or in PostgreSQL, and may be
-run again: the same night gives the same result. Each leaves one row in `reco.stage_runs`.
+run again: the same night gives the same result. Each leaves one row in `reco.stage_runs`. `rank` only spreads work:
+`publish` ranks what nobody ranked before.
 """
 
 import json
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from recommender.publishing.erasure import Erasure
     from recommender.tuning.search import Found
 
-STAGES = ("ingest", "features", "train", "judge", "refit", "publish")
+STAGES = ("ingest", "features", "train", "judge", "refit", "rank", "publish")
 
 
 @dataclass(frozen=True)
@@ -186,8 +187,27 @@ def refit(settings: Settings, ds: date, progress: Progress = quiet) -> StageResu
     return _recorded(settings, "refit", ds, work)
 
 
+def rank(settings: Settings, ds: date, progress: Progress = quiet, *, shard: int | None = None) -> StageResult:
+    """Rank one shard of the users, the first is 0, or all of them, for `publish` to take; what is ranked stays.
+
+    Raises
+    ------
+    ConfigError
+        The profile has fewer shards.
+    """
+
+    def work() -> StageResult:
+        from recommender.publishing.night import rank_shards
+
+        with connect(settings, autocommit=True) as connection:
+            ranked = rank_shards(settings, ds, connection, progress, shard)
+        return StageResult("rank", ds, ranked.summary, {"users": ranked.users})
+
+    return _recorded(settings, "rank", ds, work)
+
+
 def publish(settings: Settings, ds: date, progress: Progress = quiet) -> StageResult:
-    """Rank every user's items with the champion on tonight's features, load the lists, and make them live."""
+    """Rank whoever isn't ranked with the champion on tonight's features, load the lists, and make them live."""
 
     def work() -> StageResult:
         from recommender.publishing.night import publish_night

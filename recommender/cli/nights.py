@@ -50,8 +50,11 @@ def nightly(
 @app.command(rich_help_panel="Nights")
 @expected_failures
 def run(
-    stage: Annotated[str, typer.Argument(help="ingest, features, train, judge, refit or publish.")],
+    stage: Annotated[str, typer.Argument(help="ingest, features, train, judge, refit, rank or publish.")],
     ds: Ds,
+    shard: Annotated[
+        int | None, typer.Option("--shard", min=0, help="For rank: one part of the users, the first is 0.")
+    ] = None,
     profile: ProfileOption = None,
     data: DataOption = None,
 ) -> None:
@@ -61,8 +64,10 @@ def run(
 
     if stage not in pipeline.STAGES:
         raise ConfigError(f"no stage named {stage!r}; the stages are {', '.join(pipeline.STAGES)}")
+    if shard is not None and stage != "rank":
+        raise ConfigError(f"--shard is for the stage rank, not for {stage}")
     select(settings)
-    result = getattr(pipeline, stage)(settings, night, progress)
+    result = getattr(pipeline, stage)(settings, night, progress, **({} if shard is None else {"shard": shard}))
     out.print(f"[green]✓[/] {result.stage:<9}{result.summary}", highlight=False, soft_wrap=True)
 
 

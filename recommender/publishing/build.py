@@ -1,80 +1,112 @@
-"""The content of a publication out of a model: lists of everybody, similar items, the index."""
+"""The content of a publication out of ranked lists and the model that ranked them."""
 
-from pathlib import Path
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from recommender.columns import CREATOR, ITEM_ID, TITLE, USER_ID
-from recommender.config.publish import Publish
+from recommender.columns import USER_ID
 from recommender.models.base import Model
-from recommender.models.explaining.reasons import Codes, Phrases, Reasons
 from recommender.publishing.cold_start import popular, segment_lists
-from recommender.publishing.content import PERSONAL, POPULAR, SEGMENT, Content, UserLists
+from recommender.publishing.content import PERSONAL, POPULAR, SEGMENT, Content, UserLists, Vectors
+from recommender.publishing.edition import Edition
+from recommender.publishing.ranked import Ranked
+from recommender.publishing.rules import Rules
 from recommender.retrieval.exact import TopK
-from recommender.retrieval.hnsw import build_index
+from recommender.retrieval.hnsw import HnswIndex, build_index
 
 _SMALLEST_INDEXED_DIMENSION = 2
 
 
-def build_content(model: Model, users: Path, items: Path, config: Publish, phrases: Phrases | None = None) -> Content:
-    """Top-K for every user of the model's data set, similar items, fallbacks, and the HNSW index.
+class Sentences:
+    """The sentences of several shards, each once, under one number."""
 
-    `users` and `items` are the lake's tables of the night. Without `phrases` recommendations have no reasons.
+    def __init__(self) -> None:
+        self._codes: dict[str, int] = {}
+
+    @property
+    def texts(self) -> list[str]:
+        """Sentence `n` has code `n + 1`."""
+        return list(self._codes)
+
+    def renumbered(self, ranked: Ranked) -> npt.NDArray[np.int32] | None:
+        """A shard's codes in these numbers."""
+        if ranked.reasons is None:
+            return None
+        codes = [0, *(self._codes.setdefault(text, len(self._codes) + 1) for text in ranked.texts)]
+        if codes == list(range(len(codes))):
+            return ranked.reasons
+        return np.array(codes, np.int32)[ranked.reasons]
+
+
+def content_of(
+    edition: Edition, rules: Rules, model: Model, shards: Sequence[Ranked], challenger: Sequence[Ranked] = ()
+) -> Content:
+    """Everything the night publishes.
+
+    Parameters
+    ----------
+    model
+        The champion, with the edition's data set attached.
+    shards, challenger
+        Lists by the champion and, while an experiment runs, by its challenger.
     """
-    dataset = model.dataset
-    candidates = len(dataset.item_ids)
-    k = min(config.top_k, candidates)
-    warm = dataset.active_users
+    publish, dataset = edition.profile.publish, edition.dataset
+    sentences = Sentences()
     source = PERSONAL if model.personal else POPULAR
-    catalogue = pd.read_parquet(items).set_index(ITEM_ID).reindex(dataset.item_ids)
-    titles, creators = _column(catalogue, TITLE), _column(catalogue, CREATOR)
-    reasons = None if phrases is None else Reasons(phrases, titles, creators)
-    top, codes = _ranked(model, warm, k, reasons)
-    offered = top.items[:, 0] >= 0  # who has chosen every item gets the list for unknown users
-    own = TopK(top.items[offered], top.scores[offered])
-    lists = [UserLists(source, dataset.user_ids[warm[offered]], own, None if codes is None else codes[offered])]
-    everybody = popular(dataset, k)
-    if config.segments:
-        attributes = pd.read_parquet(users).set_index(USER_ID).reindex(dataset.user_ids).reset_index(drop=True)
-        known = [name for name in config.segments if name in attributes.columns]
-        by_user = segment_lists(dataset, attributes, known, config.min_segment_users, everybody.items.shape[1])
-        if by_user:
-            newcomers = np.array(sorted(by_user), dtype=np.int64)
-            ranked = TopK(
-                np.concatenate([by_user[user].items for user in newcomers.tolist()]),
-                np.concatenate([by_user[user].scores for user in newcomers.tolist()]),
-            )
-            lists.append(UserLists(SEGMENT, dataset.user_ids[newcomers], ranked))
-    index = None
-    vectors_of = model.vector_model
-    if vectors_of is not None and vectors_of.item_vectors().shape[1] >= _SMALLEST_INDEXED_DIMENSION:
-        index = build_index(vectors_of.item_vectors(), vectors_of.user_vectors(warm))
+
+    def lists_of(ranked: Ranked) -> UserLists:
+        return UserLists(source, dataset.user_ids[ranked.users], ranked.top, sentences.renumbered(ranked))
+
+    lists = [lists_of(ranked) for ranked in shards]
+    others = [lists_of(ranked) for ranked in challenger]
+    everybody = popular(dataset, edition.k)
+    newcomers = _segment_lists(edition, everybody.items.shape[1])
     return Content(
         item_ids=dataset.item_ids,
-        titles=titles,
-        creators=creators,
-        lists=lists,
+        titles=edition.titles,
+        creators=edition.creators,
+        lists=[*lists, *newcomers],
         popular=everybody,
-        similar=model.similar_items(min(config.similar_k, candidates - 1)),
-        index=index,
-        top_k=k,
-        reason_texts=() if reasons is None else reasons.texts,
+        similar=model.similar_items(min(publish.similar_k, len(dataset.item_ids) - 1)),
+        index=_index(model),
+        top_k=edition.k,
+        reason_texts=sentences.texts,
+        challenger=others,
+        item_vectors=_item_vectors(edition, model),
+        user_vectors=[
+            Vectors(dataset.user_ids[ranked.users], ranked.vectors) for ranked in shards if ranked.vectors is not None
+        ],
     )
 
 
-def _ranked(model: Model, users: npt.NDArray[np.int64], k: int, reasons: Reasons | None) -> tuple[TopK, Codes | None]:
-    """Lists of some users with their reasons; contributions are held of one block of users at a time."""
-    if reasons is None or len(users) == 0:
-        return model.recommend(users, k), None
-    parts = [(explained.top, reasons.tell(explained)) for explained in model.explained(users, k)]
-    told = [codes for _, codes in parts if codes is not None]
-    top = TopK(np.concatenate([top.items for top, _ in parts]), np.concatenate([top.scores for top, _ in parts]))
-    return top, np.concatenate(told) if told else None
+def _segment_lists(edition: Edition, k: int) -> list[UserLists]:
+    """Of users without events, where their segment is large enough."""
+    publish, dataset = edition.profile.publish, edition.dataset
+    if not publish.segments:
+        return []
+    attributes = pd.read_parquet(edition.users).set_index(USER_ID).reindex(dataset.user_ids).reset_index(drop=True)
+    known = [name for name in publish.segments if name in attributes.columns]
+    by_user = segment_lists(dataset, attributes, known, publish.min_segment_users, k)
+    if not by_user:
+        return []
+    newcomers = np.array(sorted(by_user), dtype=np.int64)
+    ranked = TopK(
+        np.concatenate([by_user[user].items for user in newcomers.tolist()]),
+        np.concatenate([by_user[user].scores for user in newcomers.tolist()]),
+    )
+    return [UserLists(SEGMENT, dataset.user_ids[newcomers], ranked)]
 
 
-def _column(catalogue: pd.DataFrame, name: str) -> npt.NDArray[np.object_]:
-    if name not in catalogue.columns:
-        return np.full(len(catalogue), None, object)
-    return np.array([None if pd.isna(value) else str(value) for value in catalogue[name]], dtype=object)
+def _index(model: Model) -> HnswIndex | None:
+    vectors_of = model.vector_model
+    if vectors_of is None or vectors_of.item_vectors().shape[1] < _SMALLEST_INDEXED_DIMENSION:
+        return None
+    return build_index(vectors_of.item_vectors(), vectors_of.user_vectors(model.dataset.active_users))
+
+
+def _item_vectors(edition: Edition, model: Model) -> Vectors | None:
+    if edition.profile.publish.vectors == "none" or model.vector_model is None:
+        return None
+    return Vectors(edition.dataset.item_ids, model.vector_model.item_vectors())

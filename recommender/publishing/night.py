@@ -1,22 +1,38 @@
-"""A night's publication: the champion's lists over tonight's features, loaded and made live."""
+"""A night's publication: the champion's lists over tonight's features, ranked in shards, loaded and made live."""
 
-import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 
 import psycopg
 
 from recommender.config.settings import Settings
+from recommender.errors import ConfigError
 from recommender.evaluation.contenders import load_served
-from recommender.features.loading import fingerprint, load_dataset
-from recommender.models.explaining.reasons import Phrases
+from recommender.models.base import Model
 from recommender.progress import Progress
-from recommender.publishing.build import build_content
-from recommender.publishing.champion import champion_or_popularity
+from recommender.publishing.build import content_of
 from recommender.publishing.content import Content
+from recommender.publishing.edition import Edition, edition_of
+from recommender.publishing.lists import ranked_users
 from recommender.publishing.publication import publish
-from recommender.storage.artifacts import file_sha256
-from recommender.storage.lake import Lake
+from recommender.publishing.ranked import Ranked, forget, shard_of
+from recommender.publishing.rules import Rules
+
+
+@dataclass(frozen=True)
+class RankedShards:
+    """What was ranked, or was there already."""
+
+    model_version: str
+    shards: Sequence[int]
+    of: int
+    users: int
+
+    @property
+    def summary(self) -> str:
+        which = f"shard {self.shards[0]}" if len(self.shards) == 1 else f"{len(self.shards)} shards"
+        return f"{which} of {self.of} ranked by {self.model_version}: {self.users:,} users"
 
 
 @dataclass(frozen=True)
@@ -36,40 +52,72 @@ class Published:
         return f"{what}: {self.users:,} users, {self.items:,} items; {self.done}"
 
 
+def rank_shards(
+    settings: Settings, ds: date, connection: psycopg.Connection, progress: Progress, shard: int | None = None
+) -> RankedShards:
+    """Rank one shard of the users, or all, and leave the lists for `publish_night`.
+
+    Raises
+    ------
+    ConfigError
+        There is no such shard.
+    """
+    shards = settings.profile.publish.shards
+    if shard is not None and shard >= shards:
+        raise ConfigError(f"there is no shard {shard}: publish.shards is {shards}, and the first shard is 0")
+    edition = edition_of(settings, ds, connection)
+    ranking = Ranking(edition, progress)
+    wanted = list(range(shards)) if shard is None else [shard]
+    users = sum(len(ranking.shard(number).users) for number in wanted)
+    return RankedShards(edition.champion.model_version, wanted, shards, users)
+
+
 def publish_night(settings: Settings, ds: date, connection: psycopg.Connection, progress: Progress) -> Published:
-    """Rank every user's items with the champion, load the lists, and make them live; the same content is kept."""
-    lake = Lake(settings.lake)
-    profile = settings.profile
-    dataset = load_dataset(lake, profile, ds, known=ds)
-    version = champion_or_popularity(settings, dataset, connection)
-    users_table, items_table = lake.latest("users", ds), lake.latest("items", ds)
-    parts = [
-        fingerprint(dataset),
-        version.model_version,
-        version.served[1],
-        profile.publish.model_dump_json(),
-        profile.model_dump_json(include={"reasons", "words"}),
-        file_sha256(users_table),
-        file_sha256(items_table),
-    ]
-
-    def content() -> Content:
-        counts = f"{len(dataset.item_ids):,} items for {len(dataset.user_ids):,} users"
-        progress(f"ranking {counts} with {version.model_version}")
-        model = load_served(version, dataset)
-        return build_content(model, users_table, items_table, profile.publish, Phrases.of(profile))
-
+    """Rank whoever isn't ranked yet with the champion, load the lists, and make them live; the same content is kept."""
+    edition = edition_of(settings, ds, connection)
+    ranking = Ranking(edition, progress)
+    version = edition.champion.model_version
     publication_id, done = publish(
-        connection,
-        ds,
-        version.model_version,
-        hashlib.sha256("\0".join(parts).encode()).hexdigest(),
-        content,
-        profile.publish.keep,
-        progress,
+        connection, ds, version, edition.fingerprint, ranking.content, settings.profile.publish.keep, progress
     )
+    forget(settings.ranked, ds)
     row = connection.execute(
         "select users, items from reco.publications where publication_id = %s", [publication_id]
     ).fetchone()
     users, items = row or (0, 0)
-    return Published(publication_id, version.model_version, users, items, done)
+    return Published(publication_id, version, users, items, done)
+
+
+class Ranking:
+    """Ranks an edition's users, shard by shard; what is ranked stays on disk."""
+
+    def __init__(self, edition: Edition, progress: Progress) -> None:
+        self._edition, self._progress = edition, progress
+        self._rules = Rules(edition)
+        self._model: Model | None = None
+
+    def shard(self, number: int) -> Ranked:
+        """The lists of one shard, ranked now where nobody did before."""
+        shards = self._edition.profile.publish.shards
+        folder = self._edition.folder / f"{number:04d}-of-{shards:04d}"
+        found = Ranked.read(folder)
+        if found is not None:
+            return found
+        users = shard_of(self._edition.dataset.active_users, number, shards)
+        ranked_users(self._edition, self._rules, self.model, users, self._progress).save(folder)
+        return Ranked.open(folder)
+
+    def content(self) -> Content:
+        """Everything that is to be published."""
+        shards = [self.shard(number) for number in range(self._edition.profile.publish.shards)]
+        return content_of(self._edition, self._rules, self.model, shards)
+
+    @property
+    def model(self) -> Model:
+        """The champion, over the edition's data set."""
+        if self._model is None:
+            edition = self._edition
+            counts = f"{len(edition.dataset.item_ids):,} items for {len(edition.dataset.user_ids):,} users"
+            self._progress(f"ranking {counts} with {edition.champion.model_version}")
+            self._model = load_served(edition.champion, edition.dataset)
+        return self._model

@@ -57,6 +57,8 @@ class Stages:
     """Stands in for the pipeline's stages: records each call, and fails where it is told to."""
 
     called: list[tuple[str, date]] = field(default_factory=list)
+    given: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    """With every argument."""
     fail: dict[str, Exception] = field(default_factory=dict)
     returned: dict[str, dict[str, Any]] = field(default_factory=dict)
     """By stage: what its result tells the next tasks."""
@@ -68,6 +70,7 @@ class Stages:
             given = inspect.signature(original).bind(*args, **kwargs).arguments  # as the real one would be called
             given["progress"](f"{name} at 50%")
             self.called.append((name, given["ds"]))
+            self.given.append((name, dict(given)))
             if name in self.fail:
                 raise self.fail[name]
             return StageResult(name, given["ds"], f"{name} done", self.returned.get(name, {"rows": 3}))

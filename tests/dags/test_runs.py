@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
+from typing import Any
 
 import pytest
 
 from recommender import pipeline
 from recommender.errors import NotReadyError, RecommenderError
+from recommender.local.environment import DAGS
 from recommender.progress import Progress, quiet
 from recommender.publishing.erasure import Erasure
 from tests.dags.conftest import PlantedError, RunDag, Stages, night
@@ -34,6 +36,19 @@ def test_without_a_new_model_the_champion_is_published_and_the_run_is_red(
     assert states["publish.publish"] == "success"
     assert states["complete"] == "upstream_failed"
     assert states["run"] == "failed"
+
+
+def test_each_shard_of_the_users_is_ranked_before_they_are_published(
+    dags: dict[str, Any], stages: Stages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from airflow.dag_processing.dagbag import DagBag
+
+    monkeypatch.setenv("RECOMMENDER__PUBLISH__SHARDS", "3")
+    dag = DagBag(str(DAGS / "nightly.py"), bundle_name="dags-folder").dags["nightly"]
+    finished = dag.test(logical_date=night(14))
+    assert str(finished.state) == "success"
+    assert stages.names == [*ORDER[:-1], "rank", "rank", "rank", "publish"]
+    assert sorted(given["shard"] for name, given in stages.given if name == "rank") == [0, 1, 2]
 
 
 @dataclass

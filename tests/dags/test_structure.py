@@ -81,6 +81,22 @@ def test_what_waits_for_what(dags: dict[str, Any], task_id: str, upstream: set[s
     assert task.trigger_rule == trigger_rule
 
 
+def test_users_in_several_shards_are_ranked_in_a_task_each(airflow: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    from airflow.dag_processing.dagbag import DagBag
+
+    monkeypatch.setenv("RECOMMENDER__PUBLISH__SHARDS", "3")
+    dag = DagBag(str(DAGS / "nightly.py"), bundle_name="dags-folder").dags["nightly"]
+    for rank, before, publish in (
+        ("publish.rank", {"settle", "features.features"}, "publish.publish"),
+        ("approval.rank", {"approval.refit"}, "approval.publish"),
+    ):
+        task = dag.get_task(rank)
+        assert task.is_mapped
+        assert task.upstream_task_ids == before
+        assert rank in dag.get_task(publish).upstream_task_ids
+        assert task.retries == 2
+
+
 def test_only_training_asks_for_the_gpu(dags: dict[str, Any]) -> None:
     tasks = dags["nightly"].tasks
     training = {"train.train", "judge.refit", "approval.refit"}

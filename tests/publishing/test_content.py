@@ -4,26 +4,17 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from recommender.config.publish import Publish
 from recommender.models.popularity import Popularity
-from recommender.publishing.build import build_content
 from tests.models.worlds import checkerboard
-
-
-def tables(model: Popularity, folder: Path) -> tuple[Path, Path]:
-    """The lake's users and items of a model's world."""
-    users, items = folder / "users.parquet", folder / "items.parquet"
-    pd.DataFrame({"user_id": model.dataset.user_ids}).to_parquet(users)
-    pd.DataFrame({"item_id": model.dataset.item_ids}).to_parquet(items)
-    return users, items
+from tests.publishing.editions import content_by, edition
 
 
 def test_lists_that_are_the_same_for_everybody_are_not_called_personal(tmp_path: Path) -> None:
     model = Popularity()
     model.attach(checkerboard())
-    content = build_content(model, *tables(model, tmp_path), Publish(top_k=3))
+    content = content_by(model, edition(model, tmp_path, Publish(top_k=3)))
     assert {lists.source for lists in content.lists} == {"popular"}
     assert content.users == len(model.dataset.active_users)
 
@@ -39,7 +30,7 @@ def test_who_has_chosen_every_item_gets_the_list_for_unknown_users(tmp_path: Pat
     }
     model = Popularity()
     model.attach(replace(world, **everything))
-    content = build_content(model, *tables(model, tmp_path), Publish(top_k=3))
+    content = content_by(model, edition(model, tmp_path, Publish(top_k=3)))
     (lists,) = content.lists
     assert set(model.dataset.user_ids) - set(lists.user_ids) == {model.dataset.user_ids[0]}
     assert (lists.top.items[:, 0] >= 0).all()

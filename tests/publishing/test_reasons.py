@@ -18,7 +18,6 @@ from recommender.models.base import Model
 from recommender.models.explaining.contributions import MET, Contributions, Explained, Input
 from recommender.models.explaining.reasons import Phrases, Reasons, strongest
 from recommender.models.popularity import Popularity
-from recommender.publishing.build import build_content
 from recommender.publishing.content import Content, UserLists
 from recommender.publishing.publication import publish
 from recommender.retrieval.exact import TopK
@@ -26,6 +25,7 @@ from recommender.storage.postgres import connect
 from tests.models.test_explaining import HISTORY_MODELS, fitted, fitted_ranking, fitted_towers
 from tests.models.worlds import PROFILE, checkerboard
 from tests.publishing.contents import MODEL, made
+from tests.publishing.editions import content_by, edition
 
 TITLES = np.array(["Alpha", "Beta", None], object)
 CREATORS = np.array(["Ann", None, "Ann"], object)
@@ -94,16 +94,14 @@ def test_the_strongest_are_the_largest() -> None:
 
 def content_of(model: Model, folder: Path, k: int = 3) -> Content:
     """A publication of a model with titles, creators and the default's words."""
-    dataset, items = model.dataset, len(model.dataset.item_ids)
-    pd.DataFrame({"user_id": dataset.user_ids}).to_parquet(folder / "users.parquet")
+    items = len(model.dataset.item_ids)
     catalogue = {
-        "item_id": dataset.item_ids,
+        "item_id": model.dataset.item_ids,
         "title": [f"Title {n}" for n in range(items)],
         "creator": [f"Creator {n % 5}" for n in range(items)],
     }
-    pd.DataFrame(catalogue).to_parquet(folder / "items.parquet")
-    tables = folder / "users.parquet", folder / "items.parquet"
-    return build_content(model, *tables, Publish(top_k=k), Phrases.of(Profile.model_validate(load_yaml(PROFILE))))
+    profile = Profile.model_validate(load_yaml(PROFILE))
+    return content_by(model, edition(model, folder, Publish(top_k=k), profile, items=pd.DataFrame(catalogue)))
 
 
 @pytest.mark.parametrize("kind", ["two_tower", "ranking", "ease"])

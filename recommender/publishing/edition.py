@@ -1,0 +1,97 @@
+"""A night's edition: what decides everything its publication holds, known before anything is ranked."""
+
+import hashlib
+from dataclasses import dataclass
+from datetime import date
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import psycopg
+
+from recommender.columns import CREATOR, ITEM_ID, TITLE
+from recommender.config.profile import Profile
+from recommender.config.settings import Settings
+from recommender.data.dataset import Dataset
+from recommender.features.loading import fingerprint, load_dataset
+from recommender.publishing.champion import champion_or_popularity
+from recommender.storage import registry
+from recommender.storage.artifacts import file_sha256
+from recommender.storage.lake import Lake
+
+_DECIDES_NOTHING = {"keep", "shards"}
+"""Keys of the section `publish` that leave what readers get as it is."""
+
+
+@dataclass(frozen=True, eq=False)
+class Edition:
+    """Tonight's data, and who ranks it."""
+
+    profile: Profile
+    dataset: Dataset
+    users: Path
+    """The lake's table of the night."""
+    items: Path
+    """The lake's table of the night."""
+    champion: registry.ModelVersion
+    fingerprint: str
+    folder: Path
+    """Where ranked lists wait for being published."""
+
+    @property
+    def ds(self) -> date:
+        return self.dataset.ds
+
+    @property
+    def k(self) -> int:
+        """What a full list has."""
+        return min(self.profile.publish.top_k, len(self.dataset.item_ids))
+
+    @cached_property
+    def catalogue(self) -> pd.DataFrame:
+        """The lake's items in the data set's order."""
+        return pd.read_parquet(self.items).set_index(ITEM_ID).reindex(self.dataset.item_ids)
+
+    @property
+    def titles(self) -> npt.NDArray[np.object_]:
+        """(items,) None where there is none."""
+        return _texts(self.catalogue, TITLE)
+
+    @property
+    def creators(self) -> npt.NDArray[np.object_]:
+        """(items,) None where there is none."""
+        return _texts(self.catalogue, CREATOR)
+
+
+def edition_of(settings: Settings, ds: date, connection: psycopg.Connection) -> Edition:
+    """The night's edition, by the champion as it stands.
+
+    Raises
+    ------
+    NotReadyError
+        The lake lacks the night's events or features.
+    """
+    lake, profile = Lake(settings.lake), settings.profile
+    dataset = load_dataset(lake, profile, ds, known=ds)
+    champion = champion_or_popularity(settings, dataset, connection)
+    users, items = lake.latest("users", ds), lake.latest("items", ds)
+    parts = [
+        fingerprint(dataset),
+        champion.model_version,
+        champion.served[1],
+        profile.publish.model_dump_json(exclude=_DECIDES_NOTHING),
+        profile.model_dump_json(include={"reasons", "words"}),
+        file_sha256(users),
+        file_sha256(items),
+    ]
+    print_of_all = hashlib.sha256("\0".join(parts).encode()).hexdigest()
+    folder = settings.ranked / f"ds={ds}" / print_of_all[:16]
+    return Edition(profile, dataset, users, items, champion, print_of_all, folder)
+
+
+def _texts(catalogue: pd.DataFrame, name: str) -> npt.NDArray[np.object_]:
+    if name not in catalogue.columns:
+        return np.full(len(catalogue), None, object)
+    return np.array([None if pd.isna(value) else str(value) for value in catalogue[name]], dtype=object)
