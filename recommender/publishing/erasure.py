@@ -89,6 +89,7 @@ def _places(
     from recommender.features.online.erasure import erase_online  # Feast takes seconds to import
 
     yield "backtests", _remove_backtests(settings, users)  # first: one that runs refuses before anything is counted
+    shutil.rmtree(settings.ranked, ignore_errors=True)  # holds no ids; a night that is not published is ranked again
     with working_database(settings.profile.engine, settings.world) as database:
         by_table = erase_from_lake(database, settings.lake, users)
     yield from ((f"lake/{table}", counts) for table, counts in by_table.items())
