@@ -13,13 +13,16 @@ from benchmarks import (
     features,
     ingest,
     judging,
+    lookups,
     ncf,
     publishing,
     retrieval,
+    rules,
     search,
     sources,
     synthetic,
     training,
+    vectors,
 )
 from benchmarks.measure import Measurement
 
@@ -29,7 +32,22 @@ RESULTS = Path(__file__).parent / "results" / "latest.json"
 def main() -> None:
     console = Console(highlight=False)
     found: list[Measurement] = []
-    for suite in (sources, ingest, synthetic, features, retrieval, publishing, search, training, ncf, judging, drift):
+    for suite in (
+        sources,
+        ingest,
+        synthetic,
+        features,
+        retrieval,
+        rules,
+        publishing,
+        lookups,
+        vectors,
+        search,
+        training,
+        ncf,
+        judging,
+        drift,
+    ):
         for measurement in suite.run():
             found.append(measurement)
             console.print(f"  {measurement.name}: {measurement.ratio:.2f} of {measurement.peer}", style="dim")

@@ -103,7 +103,7 @@ def _publish(settings: Settings, titles: Sequence[str], night: date) -> None:
         creators=np.array([f"Creator {n % 2_500}" for n in range(count)], object),
         lists=[UserLists("popular", np.array(["user"], object), nothing)],
         popular=nothing,
-        similar=TopK(np.zeros((count, 1), np.int32), np.ones((count, 1), np.float32)),
+        similar=TopK((np.arange(count, dtype=np.int32)[:, None] + 1) % count, np.ones((count, 1), np.float32)),
         index=None,
         top_k=1,
     )

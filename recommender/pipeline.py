@@ -23,7 +23,7 @@ from recommender.data import ingest as data_ingest
 from recommender.data.events import known_events
 from recommender.data.quality import CheckResult, validate_partition
 from recommender.data.split import snapshot_nights
-from recommender.errors import DataQualityError, NotReadyError, RecommenderError, first_line
+from recommender.errors import ConfigError, DataQualityError, NotReadyError, RecommenderError, first_line
 from recommender.progress import Progress, quiet
 from recommender.storage import quality_results, registry, verdicts
 from recommender.storage.lake import Lake
@@ -56,8 +56,11 @@ def ingest(settings: Settings, ds: date, progress: Progress = quiet) -> StageRes
 
     def work() -> StageResult:
         from recommender.features.definitions import feature_tables
+        from recommender.publishing.filters import check_filters
 
         feature_tables(settings.profile)  # a misspelt name is refused before anything lands
+        for problem in check_filters(settings.profile):
+            raise ConfigError(problem)
         result = data_ingest.ingest(settings, ds, progress)
         _keep_checks(settings, ds, result.checks)
         detail = {
@@ -220,6 +223,19 @@ def publish(settings: Settings, ds: date, progress: Progress = quiet) -> StageRe
     return _recorded(settings, "publish", ds, work)
 
 
+def outcomes(settings: Settings, ds: date, progress: Progress = quiet) -> StageResult:
+    """Measure the experiments in which the night's day counts; nothing to do where there is none."""
+
+    def work() -> StageResult:
+        from recommender.experiments.outcomes import measure
+
+        with connect(settings, autocommit=True) as connection:
+            measured = measure(settings, ds, connection, progress)
+        return StageResult("outcomes", ds, measured.summary, {"rows": measured.rows})
+
+    return _recorded(settings, "outcomes", ds, work)
+
+
 def nightly(settings: Settings, ds: date, progress: Progress = quiet) -> Iterator[StageResult]:
     """All stages in this process, as the `nightly` Dag runs them; yields each result when it is there.
 
@@ -240,17 +256,20 @@ def nightly(settings: Settings, ds: date, progress: Progress = quiet) -> Iterato
         raise failure
 
 
-def rollback(settings: Settings) -> int:
-    """Make the previous publication live; returns its id.
+def rollback(settings: Settings, to: int | None = None) -> int:
+    """Make the previous publication live, or the one that is named; returns its id.
 
     Raises
     ------
     NotReadyError
-        No earlier publication is kept.
+        No earlier publication is kept, or not this one.
     """
     with connect(settings) as connection:
         try:
-            row = connection.execute("select reco.rollback()").fetchone()
+            if to is None:
+                row = connection.execute("select reco.rollback()").fetchone()
+            else:
+                row = connection.execute("select reco.rollback(%s::bigint)", [to]).fetchone()
         except psycopg.errors.RaiseException as error:
             raise NotReadyError(error.diag.message_primary or str(error)) from None
     if row is None:

@@ -17,7 +17,7 @@ FLOORS = (
     {"training"},
     {"models"},
     {"evaluation"},
-    {"nightly"},
+    {"experiments", "nightly"},
     {"publishing", "serving", "tuning"},
     {"pipeline"},
     {"backtest"},

@@ -1,17 +1,35 @@
 """Commands that read what nights have left: look-ups, status, the database's URL."""
 
+import json
 import sys
+from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.table import Table
+from rich.text import Text
 
 from recommender.cli.console import K, ProfileOption, app, expected_failures, out, print_table, world_of
 from recommender.cli.gate import print_questions
 from recommender.errors import RecommenderError
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+_COLUMNS = ("rank", "item_id", "title", "creator", "score", "similarity", "source", "reason")
+_HEADINGS = {"item_id": "item"}
+_DECIMALS = {"score": 4, "similarity": 2}
+_WIDE = 110
+"""Columns of a terminal; with fewer, the creator stands below the title where reasons need the room."""
+
+Json = Annotated[bool, typer.Option("--json", help="JSON for machines: a list with an object a row.")]
+
 
 @app.command(rich_help_panel="Answers")
 @expected_failures
-def recommend(user: str, k: K = 10, profile: ProfileOption = None) -> None:
+def recommend(user: str, k: K = 10, as_json: Json = False, profile: ProfileOption = None) -> None:
     """Print a user's live recommendations; an unknown user gets what is popular."""
     from recommender.serving import lookup
     from recommender.storage.postgres import connect
@@ -20,14 +38,12 @@ def recommend(user: str, k: K = 10, profile: ProfileOption = None) -> None:
         rows = lookup.recommend(connection, user, k)
     if not rows:
         raise RecommenderError("nothing is published yet: run `recommender nightly --ds …` first")
-    print_table("", ("rank", "item", "title", "creator", "score", "source", "reason"), [
-        (row.rank, row.item_id, row.title, row.creator, f"{row.score:.4f}", row.source, row.reason) for row in rows
-    ])  # fmt: skip
+    _print_items(rows, as_json)
 
 
 @app.command(rich_help_panel="Answers")
 @expected_failures
-def similar(item: str, k: K = 10, profile: ProfileOption = None) -> None:
+def similar(item: str, k: K = 10, as_json: Json = False, profile: ProfileOption = None) -> None:
     """Print the items closest to an item."""
     from recommender.serving import lookup
     from recommender.storage.postgres import connect
@@ -35,15 +51,32 @@ def similar(item: str, k: K = 10, profile: ProfileOption = None) -> None:
     with connect(world_of(profile)) as connection:
         rows = lookup.similar(connection, item, k)
     if not rows:
-        raise RecommenderError(f"the live publication has no item {item!r}: try `recommender search TEXT`")
-    print_table("", ("rank", "item", "title", "creator", "score"), [
-        (row.rank, row.item_id, row.title, row.creator, f"{row.score:.4f}") for row in rows
-    ])  # fmt: skip
+        raise RecommenderError(f"nothing is known to be like item {item!r}: try `recommender search TEXT`")
+    _print_items(rows, as_json)
 
 
 @app.command(rich_help_panel="Answers")
 @expected_failures
-def search(text: str, k: K = 10, profile: ProfileOption = None) -> None:
+def taste(
+    items: Annotated[list[str], typer.Argument(metavar="ITEM…", help="Items that somebody likes.")],
+    k: K = 10,
+    as_json: Json = False,
+    profile: ProfileOption = None,
+) -> None:
+    """Print what fits somebody who likes these items."""
+    from recommender.serving import lookup
+    from recommender.storage.postgres import connect
+
+    with connect(world_of(profile)) as connection:
+        rows = lookup.by_taste(connection, items, k)
+    if not rows:
+        raise RecommenderError(f"nothing fits {', '.join(map(repr, items))}: try `recommender search TEXT`")
+    _print_items(rows, as_json)
+
+
+@app.command(rich_help_panel="Answers")
+@expected_failures
+def search(text: str, k: K = 10, as_json: Json = False, profile: ProfileOption = None) -> None:
     """Find items by title and creator; typos are forgiven."""
     from recommender.serving import lookup
     from recommender.storage.postgres import connect
@@ -52,9 +85,7 @@ def search(text: str, k: K = 10, profile: ProfileOption = None) -> None:
         rows = lookup.search(connection, text, k)
     if not rows:
         raise RecommenderError(f"nothing like {text!r} in the live publication")
-    print_table("", ("item", "title", "creator", "similarity"), [
-        (row.item_id, row.title, row.creator, f"{row.similarity:.2f}") for row in rows
-    ])  # fmt: skip
+    _print_items(rows, as_json)
 
 
 @app.command(rich_help_panel="Answers")
@@ -106,6 +137,36 @@ def db_url(profile: ProfileOption = None) -> None:
     from recommender.storage.postgres import libpq_url
 
     sys.stdout.write(libpq_url(world_of(profile)) + "\n")
+
+
+def _print_items(rows: Sequence["DataclassInstance"], as_json: bool) -> None:
+    """A table of rows that are all of one kind, or JSON."""
+    found = [asdict(row) for row in rows]
+    if as_json:
+        sys.stdout.write(json.dumps(found, ensure_ascii=False, indent=1) + "\n")
+        return
+    names = [name for name in _COLUMNS if name in found[0]]
+    if "reason" in names and out.width < _WIDE:
+        names.remove("creator")
+        found = [{**row, "title": f"{row['title'] or '–'}\n{row['creator'] or ''}".strip()} for row in found]
+    table = Table(box=None, pad_edge=False)
+    for name in names:
+        figure = name in _DECIMALS or name == "rank"
+        table.add_column(
+            _HEADINGS.get(name, name),
+            justify="right" if figure else "left",
+            no_wrap=figure or name == "source",
+            overflow="fold",  # an id is there to be copied: never cut
+        )
+    for row in found:
+        table.add_row(*(_cell(name, row[name]) for name in names))
+    out.print(table)
+
+
+def _cell(name: str, value: Any) -> Text:
+    if value is None:
+        return Text("–")
+    return Text(f"{value:.{_DECIMALS[name]}f}" if name in _DECIMALS else str(value))
 
 
 def minute(instant: datetime | None) -> str | None:

@@ -75,7 +75,14 @@ def _feature_problems(settings: Settings) -> list[str]:
             feature_tables(settings.profile)
         except RecommenderError as error:
             found.append(str(error))
-    return found or [*_model_problems(settings), *_policy_problems(settings)]
+    return found or [*_model_problems(settings), *_policy_problems(settings), *_filter_problems(settings)]
+
+
+def _filter_problems(settings: Settings) -> list[str]:
+    """What business filters name and the tables don't have."""
+    from recommender.publishing.filters import check_filters
+
+    return check_filters(settings.profile)
 
 
 def _model_problems(settings: Settings) -> list[str]:

@@ -50,7 +50,7 @@ def nightly(
 @app.command(rich_help_panel="Nights")
 @expected_failures
 def run(
-    stage: Annotated[str, typer.Argument(help="ingest, features, train, judge, refit, rank or publish.")],
+    stage: Annotated[str, typer.Argument(help="ingest, features, train, judge, refit, rank, publish or outcomes.")],
     ds: Ds,
     shard: Annotated[
         int | None, typer.Option("--shard", min=0, help="For rank: one part of the users, the first is 0.")
@@ -62,8 +62,9 @@ def run(
     settings, night = settings_of(profile, data), parse_night(ds)
     from recommender import pipeline
 
-    if stage not in pipeline.STAGES:
-        raise ConfigError(f"no stage named {stage!r}; the stages are {', '.join(pipeline.STAGES)}")
+    stages = (*pipeline.STAGES, "outcomes")
+    if stage not in stages:
+        raise ConfigError(f"no stage named {stage!r}; the stages are {', '.join(stages)}")
     if shard is not None and stage != "rank":
         raise ConfigError(f"--shard is for the stage rank, not for {stage}")
     select(settings)
@@ -73,11 +74,16 @@ def run(
 
 @app.command(rich_help_panel="Nights")
 @expected_failures
-def rollback(profile: ProfileOption = None) -> None:
-    """Make the previous publication live."""
+def rollback(
+    to: Annotated[
+        int | None, typer.Option("--to", help="The id of a retired publication; `recommender status` lists them.")
+    ] = None,
+    profile: ProfileOption = None,
+) -> None:
+    """Make the previous publication live, or another one that is kept."""
     from recommender import pipeline
 
-    publication_id = pipeline.rollback(world_of(profile))
+    publication_id = pipeline.rollback(world_of(profile), to)
     out.print(f"publication {publication_id} is live again", highlight=False)
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import duckdb
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from scipy import sparse
 
 from recommender.columns import CATEGORY, EVENT_TIMESTAMP, ITEM_ID, TS, USER_ID, WEIGHT
@@ -41,22 +42,18 @@ def load_dataset(lake: Lake, profile: Profile, ds: date, known: date) -> Dataset
     """
     users = _ids(lake, "users", USER_ID, known)
     items = _ids(lake, "items", ITEM_ID, known)
-    events = _events(lake, known, night_end(ds - timedelta(days=LONGEST_WINDOW)), night_end(ds))
-    user, item = _codes(events[USER_ID], users), _codes(events[ITEM_ID], items)
-    listed = (user >= 0) & (item >= 0)
-    # weight last: the query gives events in any order, and those of one second may differ in weight alone
-    order = np.lexsort((events[WEIGHT][listed], item[listed], events[TS][listed], user[listed]))
-    if order.size == 0:
+    events = _listed_events(lake, known, night_end(ds - timedelta(days=LONGEST_WINDOW)), night_end(ds), users, items)
+    if len(events[TS]) == 0:
         raise NotReadyError(f"the lake holds no events up to {ds}: ingest an earlier night, or choose a later ds")
     features, versions = _entity_features(lake, profile, ds, {"user": users, "item": items})
     dataset = Dataset(
         ds=ds,
         user_ids=users,
         item_ids=items,
-        user=user[listed][order].astype(np.int32),
-        item=item[listed][order].astype(np.int32),
-        ts=events[TS][listed][order].astype(np.int64),
-        weight=events[WEIGHT][listed][order].astype(np.float32),
+        user=events[USER_ID],
+        item=events[ITEM_ID],
+        ts=events[TS],
+        weight=events[WEIGHT],
         user_features=features["user"],
         item_features=features["item"],
         feature_versions=versions,
@@ -190,13 +187,40 @@ def _ids(lake: Lake, table: str, key: str, known: date) -> np.ndarray:
 
 
 def _events(lake: Lake, known: date, start: datetime, end: datetime) -> dict[str, np.ndarray]:
-    """Ids, seconds and weights of the events in [start, end) that the night `known` knows."""
-    table = duckdb.execute(
-        f"""select {USER_ID}, {ITEM_ID}, epoch_us({TS}) // 1_000_000 as {TS}, {WEIGHT} from {known_events(lake, known)}
-            where {TS} >= ?::timestamptz at time zone 'UTC' and {TS} < ?::timestamptz at time zone 'UTC'""",
-        [start, end],
-    ).df()
-    return {name: table[name].to_numpy() for name in table.columns}
+    """User and item ids of the events in [start, end) that the night `known` knows."""
+    found = duckdb.execute(f"select {USER_ID}, {ITEM_ID} from {_between(lake, known)}", [start, end]).df()
+    return {name: found[name].to_numpy() for name in found.columns}
+
+
+def _listed_events(
+    lake: Lake, known: date, start: datetime, end: datetime, users: np.ndarray, items: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Events of these users and items, as positions in both, seconds and weights; sorted by user, then time.
+
+    No id of an event becomes a Python object: hundreds of millions of them would be tens of gigabytes.
+    """
+    with duckdb.connect() as database:
+        for name, ids in (("listed_users", users), ("listed_items", items)):
+            database.register(
+                name, pa.table({"id": pa.array(ids, pa.string()), "n": np.arange(len(ids), dtype=np.int32)})
+            )
+        # item and weight last: the lake gives events in any order, and those of one second may differ in these alone
+        found = database.execute(
+            f"""select listed_users.n as {USER_ID}, listed_items.n as {ITEM_ID},
+                       epoch_us({TS}) // 1_000_000 as {TS}, {WEIGHT}::float as {WEIGHT}
+                from {_between(lake, known)} as event
+                join listed_users on listed_users.id = event.{USER_ID}
+                join listed_items on listed_items.id = event.{ITEM_ID}
+                order by 1, 3, 2, 4""",
+            [start, end],
+        ).fetchnumpy()
+    return {name: np.asarray(column) for name, column in found.items()}
+
+
+def _between(lake: Lake, known: date) -> str:
+    """SQL of the events that the night `known` knows, from one instant, a parameter, to before another."""
+    return f"""(select * from {known_events(lake, known)}
+                where {TS} >= ?::timestamptz at time zone 'UTC' and {TS} < ?::timestamptz at time zone 'UTC')"""
 
 
 def _codes(values: np.ndarray, ids: np.ndarray) -> np.ndarray:

@@ -17,6 +17,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
+from scipy import sparse
 
 from recommender.config.profile import Profile
 from recommender.data.dataset import Dataset, Past, TrainingRows, Truth
@@ -29,7 +30,9 @@ from recommender.models.explaining.contributions import (
     as_ranked,
 )
 from recommender.progress import Progress, quiet
-from recommender.retrieval.exact import TopK, most_similar, top_k, top_k_of_scores
+from recommender.retrieval.exact import TopK, top_k, top_k_of_scores
+from recommender.retrieval.search import Finder
+from recommender.retrieval.similar import most_similar
 from recommender.training.report import FitReport
 
 SCORED_PAIRS = 1 << 24
@@ -78,6 +81,8 @@ class Model(ABC):
 
     report: FitReport | None = None
     """How the fit went; None before it."""
+    finder: Finder | None = None
+    """How `recommend` finds the lists of what it allows, where somebody has chosen; else every score is computed."""
 
     def __init__(self) -> None:
         self._dataset: Dataset | None = None
@@ -151,7 +156,7 @@ class Model(ABC):
         """The `k` best items of each user, best first; `allowed` (items,) limits the candidates."""
         seen = self.dataset.seen[users] if exclude_seen else None
         if self.factorises:
-            return top_k(self.user_vectors(users), self.item_vectors(), k, seen=seen, allowed=allowed)
+            return self.nearest(self.user_vectors(users), k, seen, allowed)
         block = self._block()
         parts = [
             top_k_of_scores(
@@ -165,6 +170,18 @@ class Model(ABC):
         if not parts:
             return TopK(np.zeros((0, k), np.int32), np.zeros((0, k), np.float32))
         return TopK(np.concatenate([part.items for part in parts]), np.concatenate([part.scores for part in parts]))
+
+    def nearest(
+        self,
+        user_vectors: npt.NDArray[np.float32],
+        k: int,
+        seen: sparse.csr_matrix | None,
+        allowed: npt.NDArray[np.bool_] | None,
+    ) -> TopK:
+        """The `k` items with the largest dot product for each of (users, d) of a model that factorises."""
+        if self.finder is not None and _alike(self.finder.allowed, allowed):
+            return self.finder.top_k(user_vectors, k, seen=seen)
+        return top_k(user_vectors, self.item_vectors(), k, seen=seen, allowed=allowed)
 
     def contributions(self, users: npt.NDArray[np.int64], items: npt.NDArray[np.integer]) -> Contributions | None:
         """What the scores of (users,) users and (users, n) items, -1 for none, rest on; None where it can't tell."""
@@ -192,9 +209,12 @@ class Model(ABC):
         """The model whose vectors an index of nearest neighbours may hold; None where there are none."""
         return self if self.factorises else None
 
-    def similar_items(self, k: int) -> TopK:
-        """The `k` items most like each item of the attached data set, itself left out."""
-        return most_similar(self.item_vectors(), k)
+    def similar_items(self, k: int, allowed: npt.NDArray[np.bool_] | None = None) -> TopK:
+        """The `k` items most like each item of the attached data set, itself left out; the scores fall.
+
+        What is not `allowed` (items,) is like nothing and has an empty list.
+        """
+        return most_similar(self.item_vectors(), k, allowed=allowed)
 
     @abstractmethod
     def save(self, folder: Path) -> None:
@@ -211,3 +231,9 @@ class Model(ABC):
 
     def _block(self) -> int:
         return max(1, SCORED_PAIRS // max(1, len(self.dataset.item_ids)))
+
+
+def _alike(one: npt.NDArray[np.bool_] | None, other: npt.NDArray[np.bool_] | None) -> bool:
+    if one is None or other is None:
+        return one is other
+    return np.array_equal(one, other)

@@ -71,10 +71,10 @@ class Composite(Model):
             model.attach(dataset)
         super().attach(dataset)
 
-    def similar_items(self, k: int) -> TopK:
+    def similar_items(self, k: int, allowed: npt.NDArray[np.bool_] | None = None) -> TopK:
         """As the first of the models sees it."""
         _ = self.dataset
-        return next(iter(self._models.values())).similar_items(k)
+        return next(iter(self._models.values())).similar_items(k, allowed)
 
     def save(self, folder: Path) -> None:
         if not self._models:

@@ -17,11 +17,16 @@ def recency(dataset: Dataset, half_life_days: float | None, floor: float) -> npt
 
 def histories(dataset: Dataset, half_life_days: float | None, floor: float) -> sparse.csr_matrix:
     """(users, items) weights by `recency`, float32; of several events of a pair the one that weighs most."""
-    weights = recency(dataset, half_life_days, floor)
-    order = np.lexsort((weights, dataset.item, dataset.user))
-    user, item = dataset.user[order], dataset.item[order]
-    last = np.append((np.diff(user) != 0) | (np.diff(item) != 0), [True] * (len(order) > 0)).astype(bool)
-    return sparse.csr_matrix((weights[order][last], (user[last], item[last])), shape=dataset.seen.shape)
+    shape, weights = dataset.seen.shape, recency(dataset, half_life_days, floor)
+    events = sparse.csr_matrix((weights, dataset.item, dataset.offsets), shape=shape, copy=True)
+    events.sort_indices()  # several times faster than to sort events of all users together
+    user = np.repeat(np.arange(shape[0], dtype=np.int32), np.diff(events.indptr))
+    new = np.append(True, (np.diff(user) != 0) | (np.diff(events.indices) != 0))[: len(user)]
+    first = np.flatnonzero(new)
+    most = np.maximum.reduceat(events.data, first) if len(first) else events.data
+    return sparse.csr_matrix(
+        (most, events.indices[first], np.searchsorted(user[first], np.arange(shape[0] + 1))), shape
+    )
 
 
 def learnt_from(dataset: Dataset, rows: TrainingRows) -> tuple[sparse.csr_matrix, npt.NDArray[np.int64]]:

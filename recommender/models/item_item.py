@@ -52,14 +52,17 @@ class ItemItem(HistoryModel):
         _ = self.dataset
         return strongest_met(self._histories, users, items, self._pulls)
 
-    def similar_items(self, k: int) -> TopK:
+    def similar_items(self, k: int, allowed: npt.NDArray[np.bool_] | None = None) -> TopK:
         catalogue, items, block = self._attached(), len(self.dataset.item_ids), self._block()
         itself = sparse.eye_array(items, format="csr", dtype=np.float32)
         parts = []
         for start in range(0, items, block):
             alike = catalogue.spread(self._alike(self._stands_for[start : start + block]) + self._trace)
-            parts.append(top_k_of_scores(alike, k, seen=itself[start : start + block]))
-        return TopK(np.concatenate([part.items for part in parts]), np.concatenate([part.scores for part in parts]))
+            parts.append(top_k_of_scores(alike, k, seen=itself[start : start + block], allowed=allowed))
+        found = TopK(np.concatenate([part.items for part in parts]), np.concatenate([part.scores for part in parts]))
+        if allowed is not None:
+            found.items[~allowed], found.scores[~allowed] = -1, -np.inf
+        return found
 
     def _pulls(self, met: npt.NDArray[np.int64], items: npt.NDArray[np.int64]) -> Scores:
         """(m, n) what meeting each of the first adds to the score of each of the second; both are tonight's."""

@@ -29,12 +29,14 @@ from recommender.models.explaining.gates import UserInputs
 from recommender.models.explaining.towers import Removals
 from recommender.models.export import export_towers
 from recommender.models.export_variants import variant_file, write_variants
+from recommender.models.first_events import turned_to_items
 from recommender.models.fitted import Fitted, ids_with_rows
 from recommender.models.objective import Objective, require_declared
 from recommender.models.recall import after_epochs, recall
 from recommender.models.warm_start import carry_over
 from recommender.progress import Progress, quiet
-from recommender.retrieval.exact import TopK, most_similar
+from recommender.retrieval.exact import TopK
+from recommender.retrieval.similar import most_similar
 from recommender.training.batches import latest_histories
 from recommender.training.fitting import device_of, fit_module, seeded
 from recommender.training.report import FitReport
@@ -170,6 +172,10 @@ class TwoTower(Model):
         for start in range(0, len(chosen), USER_BLOCK):
             block = slice(start, start + USER_BLOCK)
             vectors[block] = tower(*self._user_inputs(chosen[block])).cpu()
+        new = np.flatnonzero(self._are_read_by_items(chosen))
+        if len(new):
+            met, items = self.dataset.seen[chosen[new]], self.item_vectors()[:, : self.config.dimension]
+            vectors[new] = turned_to_items(vectors[new], met, items)
         return vectors
 
     @torch.inference_mode()
@@ -192,11 +198,17 @@ class TwoTower(Model):
         allowed: npt.NDArray[np.bool_] | None = None,
         arranged: Arrangement = as_ranked,
     ) -> Iterator[Explained]:
-        return self.removals().explained(users, k, self.dataset.seen, allowed, arranged)
+        if self._are_read_by_items(users).any():
+            return super().explained(users, k, allowed=allowed, arranged=arranged)
 
-    def similar_items(self, k: int) -> TopK:
+        def find(block: npt.NDArray[np.int64], vectors: npt.NDArray[np.float32]) -> TopK:
+            return self.nearest(vectors, k, self.dataset.seen[block], allowed)
+
+        return self.removals().explained(users, find, arranged)
+
+    def similar_items(self, k: int, allowed: npt.NDArray[np.bool_] | None = None) -> TopK:
         # how popular an item is says nothing about what it is like
-        return most_similar(self.item_vectors()[:, : self.config.dimension], k)
+        return most_similar(self.item_vectors()[:, : self.config.dimension], k, allowed=allowed)
 
     def save(self, folder: Path) -> None:
         self._trained().save(folder)
@@ -274,6 +286,12 @@ class TwoTower(Model):
         histories = latest_histories(self.dataset, users, self.config.history_length)
         items, age, present = (part.to(self.device) for part in history_tensors(histories))
         return self._content()[items], age, present, ids, categories, numbers
+
+    def _are_read_by_items(self, users: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+        """(n,) True for users whose events nothing else would read: no history is, and training never met them."""
+        unread: npt.NDArray[np.bool_] = (self._state().user[users] == 0) & (np.diff(self.dataset.offsets)[users] > 0)
+        unread &= self.config.history == "none"
+        return unread
 
     def _go_on_from(self, start: Model) -> None:
         if not isinstance(start, TwoTower):

@@ -11,12 +11,10 @@ from recommender.models.base import Model
 from recommender.publishing.cold_start import popular, segment_lists
 from recommender.publishing.content import PERSONAL, POPULAR, SEGMENT, Content, UserLists, Vectors
 from recommender.publishing.edition import Edition
+from recommender.publishing.finding import index_of
 from recommender.publishing.ranked import Ranked
 from recommender.publishing.rules import Rules
 from recommender.retrieval.exact import TopK
-from recommender.retrieval.hnsw import HnswIndex, build_index
-
-_SMALLEST_INDEXED_DIMENSION = 2
 
 
 class Sentences:
@@ -61,52 +59,49 @@ def content_of(
 
     lists = [lists_of(ranked) for ranked in shards]
     others = [lists_of(ranked) for ranked in challenger]
-    everybody = popular(dataset, edition.k)
-    newcomers = _segment_lists(edition, everybody.items.shape[1])
+    everybody = popular(dataset, edition.k, rules.unknown)
+    newcomers = _segment_lists(edition, rules)
+    left = rules.everybody
     return Content(
         item_ids=dataset.item_ids,
         titles=edition.titles,
         creators=edition.creators,
         lists=[*lists, *newcomers],
         popular=everybody,
-        similar=model.similar_items(min(publish.similar_k, len(dataset.item_ids) - 1)),
-        index=_index(model),
+        similar=model.similar_items(min(publish.similar_k, len(dataset.item_ids) - 1), left),
+        index=index_of(model, left),
         top_k=edition.k,
         reason_texts=sentences.texts,
+        hidden=None if left is None else ~left,
         challenger=others,
-        item_vectors=_item_vectors(edition, model),
+        experiment_id=None if edition.trial is None or not others else edition.trial.experiment.experiment_id,
+        item_vectors=_item_vectors(edition, model, left),
         user_vectors=[
             Vectors(dataset.user_ids[ranked.users], ranked.vectors) for ranked in shards if ranked.vectors is not None
         ],
     )
 
 
-def _segment_lists(edition: Edition, k: int) -> list[UserLists]:
+def _segment_lists(edition: Edition, rules: Rules) -> list[UserLists]:
     """Of users without events, where their segment is large enough."""
     publish, dataset = edition.profile.publish, edition.dataset
     if not publish.segments:
         return []
     attributes = pd.read_parquet(edition.users).set_index(USER_ID).reindex(dataset.user_ids).reset_index(drop=True)
     known = [name for name in publish.segments if name in attributes.columns]
-    by_user = segment_lists(dataset, attributes, known, publish.min_segment_users, k)
+    by_user = segment_lists(dataset, attributes, known, publish.min_segment_users, edition.k, rules.divided)
     if not by_user:
         return []
     newcomers = np.array(sorted(by_user), dtype=np.int64)
-    ranked = TopK(
-        np.concatenate([by_user[user].items for user in newcomers.tolist()]),
-        np.concatenate([by_user[user].scores for user in newcomers.tolist()]),
-    )
+    ranked = TopK.empty(len(newcomers), edition.k)
+    for place, user in enumerate(newcomers.tolist()):
+        width = by_user[user].items.shape[1]
+        ranked.items[place, :width], ranked.scores[place, :width] = by_user[user].items[0], by_user[user].scores[0]
     return [UserLists(SEGMENT, dataset.user_ids[newcomers], ranked)]
 
 
-def _index(model: Model) -> HnswIndex | None:
-    vectors_of = model.vector_model
-    if vectors_of is None or vectors_of.item_vectors().shape[1] < _SMALLEST_INDEXED_DIMENSION:
-        return None
-    return build_index(vectors_of.item_vectors(), vectors_of.user_vectors(model.dataset.active_users))
-
-
-def _item_vectors(edition: Edition, model: Model) -> Vectors | None:
+def _item_vectors(edition: Edition, model: Model, left: npt.NDArray[np.bool_] | None) -> Vectors | None:
     if edition.profile.publish.vectors == "none" or model.vector_model is None:
         return None
-    return Vectors(edition.dataset.item_ids, model.vector_model.item_vectors())
+    ids, vectors = edition.dataset.item_ids, model.vector_model.item_vectors()
+    return Vectors(ids, vectors) if left is None else Vectors(ids[left], vectors[left])

@@ -1,6 +1,6 @@
 """Lists for people the model cannot know: what is popular in their segment, or with everybody."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -15,18 +15,37 @@ _OTHERS_WEIGHT = 1e-6
 """Of events outside the segment: they only fill the list where the segment's own items run out."""
 
 
-def popular(dataset: Dataset, k: int, weights: npt.NDArray[np.float64] | None = None) -> TopK:
-    """One list: items by their recency-weighted events, as shares of all."""
-    weights = recency_weights(dataset) if weights is None else weights
-    counts = np.bincount(dataset.item, weights=weights, minlength=len(dataset.item_ids))
-    order = np.lexsort((np.arange(len(counts)), -counts))[:k]
-    order = order[counts[order] > 0]
+Mask = npt.NDArray[np.bool_]
+Groups = Callable[[npt.NDArray[np.int64]], Iterable[tuple[npt.NDArray[np.int64], Mask | None]]]
+"""Divides users by what may be recommended to them: (items,) masks, None for everything."""
+
+
+def all_alike(users: npt.NDArray[np.int64]) -> list[tuple[npt.NDArray[np.int64], Mask | None]]:
+    """Everything may be recommended to everybody."""
+    return [(users, None)]
+
+
+def popular(dataset: Dataset, k: int, allowed: Mask | None = None) -> TopK:
+    """One list: the allowed items by their recency-weighted events, as shares of all."""
+    counts = np.bincount(dataset.item, weights=recency_weights(dataset), minlength=len(dataset.item_ids))
+    return _largest(counts.astype(np.float64, copy=False), k, allowed)
+
+
+def _largest(counts: npt.NDArray[np.float64], k: int, allowed: Mask | None) -> TopK:
+    left = counts if allowed is None else np.where(allowed, counts, 0)
+    order = np.lexsort((np.arange(len(left)), -left))[:k]
+    order = order[left[order] > 0]
     shares = counts[order] / max(counts.sum(), 1e-12)
     return TopK(order[None].astype(np.int32), shares[None].astype(np.float32))
 
 
 def segment_lists(
-    dataset: Dataset, users: pd.DataFrame, columns: Sequence[str], min_users: int, k: int
+    dataset: Dataset,
+    users: pd.DataFrame,
+    columns: Sequence[str],
+    min_users: int,
+    k: int,
+    groups: Groups = all_alike,
 ) -> dict[int, TopK]:
     """For users without events: their segment's popular list, where one is large enough.
 
@@ -39,24 +58,35 @@ def segment_lists(
     users
         One row a user of the data set, in its order, with the attribute `columns`.
     """
-    active = np.zeros(len(dataset.user_ids), bool)
-    active[dataset.active_users] = True
-    cold = set(np.flatnonzero(~active).tolist())
-    weights = recency_weights(dataset)
+    active = np.diff(dataset.offsets) > 0
+    cold, weights, items = ~active, recency_weights(dataset), len(dataset.item_ids)
+    everybody = np.bincount(dataset.item, weights, items)
     lists: dict[int, TopK] = {}
     for depth in range(len(columns), 0, -1):
-        shared = list(columns[:depth])
-        for members in users[shared].dropna().groupby(shared, sort=False).groups.values():
-            people = np.asarray(members, dtype=np.int64)
-            newcomers = [user for user in people.tolist() if user in cold]
-            if not newcomers or int(active[people].sum()) < min_users:
-                continue
-            belongs = np.zeros(len(active), bool)
-            belongs[people] = True
-            segment = popular(dataset, k, np.where(belongs[dataset.user], weights, _OTHERS_WEIGHT * weights))
-            lists.update(dict.fromkeys(newcomers, segment))
-            cold.difference_update(newcomers)
+        segment = users.groupby(list(columns[:depth]), sort=False).ngroup().fillna(-1).to_numpy(np.int64)
+        segments = int(segment.max(initial=-1)) + 1
+        members, newcomers = (
+            np.bincount(segment[some & (segment >= 0)], minlength=segments) for some in (active, cold)
+        )
+        by_segment = np.argsort(segment, kind="stable")
+        ends = np.searchsorted(segment[by_segment], np.arange(segments + 1))
+        for chosen in np.flatnonzero((newcomers > 0) & (members >= min_users)):
+            people = by_segment[ends[chosen] : ends[chosen + 1]]
+            events = _events_of(dataset, people)
+            own = np.bincount(dataset.item[events], weights[events], items)
+            for alike, allowed in groups(people[cold[people]]):
+                listed = _largest(own + _OTHERS_WEIGHT * (everybody - own), k, allowed)
+                if listed.items.size:
+                    lists.update(dict.fromkeys(alike.tolist(), listed))
+            cold[people] = False
     return lists
+
+
+def _events_of(dataset: Dataset, people: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Positions of all events of some users."""
+    starts, ends = dataset.offsets[people], dataset.offsets[people + 1]
+    before = np.cumsum(ends - starts) - (ends - starts)
+    return np.repeat(starts - before, ends - starts) + np.arange(int((ends - starts).sum()))
 
 
 def recency_weights(dataset: Dataset) -> npt.NDArray[np.float64]:

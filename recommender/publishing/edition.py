@@ -1,6 +1,7 @@
 """A night's edition: what decides everything its publication holds, known before anything is ranked."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
@@ -15,13 +16,15 @@ from recommender.columns import CREATOR, ITEM_ID, TITLE
 from recommender.config.profile import Profile
 from recommender.config.settings import Settings
 from recommender.data.dataset import Dataset
+from recommender.experiments.life import Experiment, current
 from recommender.features.loading import fingerprint, load_dataset
+from recommender.progress import Progress
 from recommender.publishing.champion import champion_or_popularity
 from recommender.storage import registry
 from recommender.storage.artifacts import file_sha256
 from recommender.storage.lake import Lake
 
-_DECIDES_NOTHING = {"keep", "shards"}
+_DECIDES_NOTHING = {"keep", "shards", "min_overlap", "min_coverage"}
 """Keys of the section `publish` that leave what readers get as it is."""
 
 
@@ -38,7 +41,9 @@ class Edition:
     champion: registry.ModelVersion
     fingerprint: str
     folder: Path
-    """Where ranked lists wait for being published."""
+    """Where the champion's ranked lists wait for being published."""
+    trial: "Trial | None" = None
+    """The experiment that runs."""
 
     @property
     def ds(self) -> date:
@@ -65,8 +70,18 @@ class Edition:
         return _texts(self.catalogue, CREATOR)
 
 
-def edition_of(settings: Settings, ds: date, connection: psycopg.Connection) -> Edition:
-    """The night's edition, by the champion as it stands.
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """Another model's lists for a share of the users."""
+
+    experiment: Experiment
+    challenger: registry.ModelVersion
+    folder: Path
+    """Where the challenger's ranked lists wait."""
+
+
+def edition_of(settings: Settings, ds: date, connection: psycopg.Connection, progress: Progress) -> Edition:
+    """The night's edition, by the champion and the experiment as they stand.
 
     Raises
     ------
@@ -86,9 +101,18 @@ def edition_of(settings: Settings, ds: date, connection: psycopg.Connection) -> 
         file_sha256(users),
         file_sha256(items),
     ]
-    print_of_all = hashlib.sha256("\0".join(parts).encode()).hexdigest()
-    folder = settings.ranked / f"ds={ds}" / print_of_all[:16]
-    return Edition(profile, dataset, users, items, champion, print_of_all, folder)
+    folder = settings.ranked / f"ds={ds}" / _digest(parts)[:16]
+    trial = None
+    experiment = current(connection, champion.model_version, ds, progress)
+    if experiment is not None:
+        challenger = registry.known(connection, experiment.challenger)
+        parts += [str(experiment.experiment_id), challenger.served[1]]
+        trial = Trial(experiment, challenger, settings.ranked / f"ds={ds}" / _digest(parts)[:16])
+    return Edition(profile, dataset, users, items, champion, _digest(parts), folder, trial)
+
+
+def _digest(parts: Sequence[str]) -> str:
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
 def _texts(catalogue: pd.DataFrame, name: str) -> npt.NDArray[np.object_]:

@@ -20,6 +20,7 @@ from recommender.data.lake_erasure import erase_from_lake
 from recommender.data.session import working_database
 from recommender.errors import NotReadyError, RecommenderError
 from recommender.evaluation.report import forget_examples
+from recommender.experiments.outcomes import forget
 from recommender.progress import Progress, quiet
 from recommender.storage import embedded
 from recommender.storage.artifact_ids import erase_from_artifacts
@@ -96,6 +97,7 @@ def _places(
     yield "artifacts", erase_from_artifacts(connection, settings.artifacts, users)
     yield "feast", erase_online(libpq_url(settings), users)
     yield "publications", _erase_from_publications(connection, users)
+    yield "experiments", forget(connection, users)
     yield "reports", erase_from_reports(settings, users)
 
 
@@ -127,11 +129,13 @@ def _remove_backtests(settings: Settings, users: Collection[str]) -> Counter[str
 
 
 def _erase_from_publications(connection: psycopg.Connection, users: Collection[str]) -> Counter[str]:
-    """Delete the users' lists from every publication: live, kept, failed, or left by a killed publisher."""
+    """Delete the users' lists and vectors from every publication: live, kept, failed, or left by a killed publisher."""
     deleted: Counter[str] = Counter()
     tables = connection.execute(
         r"""select relname, substring(relname from '\d+$')::bigint from pg_class
-            where relnamespace = 'reco'::regnamespace and relkind = 'r' and relname ~ '^recommendation_lists_\d+$'"""
+            where relnamespace = 'reco'::regnamespace and relkind = 'r'
+              and relname ~ '^(recommendation_lists|challenger_lists|user_vectors)_\d+$'
+            order by relname"""
     ).fetchall()
     for table, publication_id in tables:
         with connection.transaction():
@@ -141,10 +145,11 @@ def _erase_from_publications(connection: psycopg.Connection, users: Collection[s
                 ),
                 [list(users)],
             ).fetchall()
-            connection.execute(
-                "update reco.publications set users = users - %s where publication_id = %s",
-                [len(rows), publication_id],
-            )
+            if table.startswith("recommendation_lists"):
+                connection.execute(
+                    "update reco.publications set users = users - %s where publication_id = %s",
+                    [len(rows), publication_id],
+                )
         deleted.update(user for (user,) in rows)
     return deleted
 

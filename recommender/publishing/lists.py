@@ -25,14 +25,14 @@ def ranked_users(
     items = np.full((len(users), edition.k), -1, np.int32)
     scores = np.full((len(users), edition.k), -np.inf, np.float32)
     codes: Codes | None = None
-    tell = _counted(len(users), progress)
+    tell, arranged = _counted(len(users), progress), rules.arranged(model, edition.k)
     for members in rules.groups(users):
         done = 0
         for explained in model.explained(
             users[members],
             rules.candidates(edition.k),
             allowed=rules.allowed(users[members]),
-            arranged=rules.arranged(model, edition.k),
+            arranged=arranged,
         ):
             place = members[done : done + len(explained.top.items)]
             items[place], scores[place] = explained.top.items, explained.top.scores

@@ -8,7 +8,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from recommender.data.spelling import fold, search_form
-from recommender.storage.copy_arrays import encode_bigint, encode_bigints, encode_int
+from recommender.storage.copy_arrays import Buffer
+from recommender.storage.copy_arrow import encode_rows
 
 _TRIGRAMS = """list_distinct(flatten(list_transform(
     list_filter(string_split({phrase}, ' '), lambda word: word <> ''),
@@ -16,31 +17,26 @@ _TRIGRAMS = """list_distinct(flatten(list_transform(
 """`reco.trigrams` in DuckDB."""
 _ENTRY = "(label << 16) | (least(len(own), 255) << 8) | least(len(every), 255)"
 """`reco.search_entry` in DuckDB."""
+_BLOCK_ROWS = 1 << 14
+
+POSTING_COLUMNS = ("publication_id", "trigram", "items", "entries")
 
 
-COLUMNS = ("publication_id", "trigram", "items", "entries")
-
-
-def posting_rows(
+def posting_blocks(
     publication_id: int, titles: npt.NDArray[np.object_], creators: npt.NDArray[np.object_]
-) -> Iterator[list[bytes | None]]:
-    """Rows of `reco.search_postings`, encoded for COPY."""
-    identity = encode_bigint(publication_id)
-    for trigram, entries in search_postings(titles, creators):
-        yield [identity, trigram.encode(), encode_int(len(entries)), encode_bigints(entries)]
+) -> Iterator[Buffer]:
+    """Rows of `reco.search_postings`, encoded for COPY: trigrams with the ascending entries of items that have them.
 
-
-def search_postings(
-    titles: npt.NDArray[np.object_], creators: npt.NDArray[np.object_]
-) -> Iterator[tuple[str, npt.NDArray[np.int64]]]:
-    """Trigrams with their entries, ascending; an item's label is its position in `titles`."""
+    An item's label is its position in `titles`.
+    """
     items = pa.table(
         {
             "label": pa.array(range(len(titles)), pa.int64()),
-            "form": [search_form(title or "") for title in titles],
-            "folded": [
-                f"{fold(title or '')} {fold(creator or '')}" for title, creator in zip(titles, creators, strict=True)
-            ],
+            "form": pa.array([search_form(title or "") for title in titles], pa.string()),
+            "folded": pa.array(
+                [f"{fold(title or '')} {fold(creator or '')}" for title, creator in zip(titles, creators, strict=True)],
+                pa.string(),
+            ),
         }
     )
     with duckdb.connect() as connection:
@@ -52,10 +48,9 @@ def search_postings(
                 ), occurrence as (
                     select unnest(every) as trigram, {_ENTRY} as entry from sized
                 )
-                select trigram, list(entry order by entry) as entries from occurrence group by trigram"""
+                select {int(publication_id)}::bigint as publication_id, trigram, count(*)::integer as items,
+                       list(entry order by entry) as entries
+                from occurrence group by trigram"""
         ).to_arrow_table()
-        for batch in found.to_batches():
-            trigrams, lists = batch.column(0).to_pylist(), batch.column(1)
-            entries, offsets = lists.values.to_numpy(), lists.offsets.to_numpy()
-            for trigram, start, end in zip(trigrams, offsets, offsets[1:], strict=False):
-                yield trigram, entries[start:end]
+    for batch in found.to_batches(max_chunksize=_BLOCK_ROWS):
+        yield encode_rows(batch)

@@ -1,5 +1,6 @@
 """The SQL look-ups from Python, with the titles of the live catalogue beside the ids."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import psycopg
@@ -23,7 +24,7 @@ class Recommendation:
 
 @dataclass(frozen=True)
 class Neighbour:
-    """One row of `reco.similar_items`, with its title."""
+    """One row of `reco.similar_items` or `reco.recommend_by_taste`, with its title."""
 
     rank: int
     item_id: str
@@ -58,6 +59,16 @@ def similar(connection: psycopg.Connection, item_id: str, k: int = 10) -> list[N
         f"""select r.rank, r.item_id, r.score, c.title, c.creator
             from reco.similar_items(%s, %s) r {_WITH_TITLE} order by r.rank""",
         [item_id, k],
+    ).fetchall()
+    return [Neighbour(*row) for row in rows]
+
+
+def by_taste(connection: psycopg.Connection, item_ids: Sequence[str], k: int = 10) -> list[Neighbour]:
+    """Items for somebody who likes these; empty where none of them is known."""
+    rows = connection.execute(
+        f"""select r.rank, r.item_id, r.score, c.title, c.creator
+            from reco.recommend_by_taste(%s, %s) r {_WITH_TITLE} order by r.rank""",
+        [list(item_ids), k],
     ).fetchall()
     return [Neighbour(*row) for row in rows]
 

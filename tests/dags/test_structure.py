@@ -23,7 +23,7 @@ print(json.dumps({"seconds": time.perf_counter() - started, "modules": sorted(sy
 
 
 def test_only_the_known_dags_are_there(dags: dict[str, Any]) -> None:
-    assert sorted(dags) == ["erase", "nightly", "rollback"]
+    assert sorted(dags) == ["erase", "nightly", "outcomes", "rollback"]
 
 
 def test_a_night_is_a_task_group_a_stage(dags: dict[str, Any]) -> None:
@@ -155,7 +155,7 @@ def test_an_operator_finds_a_page_of_help(dags: dict[str, Any]) -> None:
     assert all(dag.doc_md and len(dag.doc_md.splitlines()) < 40 for dag in dags.values())
 
 
-@pytest.mark.parametrize("file", ["erase.py", "nightly.py", "rollback.py"])
+@pytest.mark.parametrize("file", ["erase.py", "nightly.py", "outcomes.py", "rollback.py"])
 def test_reading_a_dag_is_quick_and_imports_nothing_heavy(airflow: None, file: str) -> None:
     done = subprocess.run([sys.executable, "-c", MEASURE, str(DAGS / file)], capture_output=True, text=True, check=True)
     measured = json.loads(done.stdout.splitlines()[-1])

@@ -133,7 +133,7 @@ def test_a_blend_of_vectors_is_published_with_an_index(blended: Settings) -> Non
     assert served.vector_model is served
     with connect(blended) as connection:
         index = load_index(connection)
-    assert index.index.dim - (index.space == "l2") == 16 + 1 + 8
+    assert index.dimension == 16 + 1 + 8
     assert len(ask(blended, "select item_id from reco.similar_items(%s, 5)", _first_item(blended))) == 5
 
 

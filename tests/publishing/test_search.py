@@ -52,7 +52,7 @@ def publication(settings: Settings, titles: list[str | None], creators: list[str
         creators=np.array(creators, object),
         similar=replace(
             small.similar,
-            items=np.zeros((count, 1), np.int32),
+            items=((np.arange(count) + 1) % count).astype(np.int32)[:, None],
             scores=np.zeros((count, 1), np.float32),
         ),
     )

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import torch
-from scipy import sparse
 from torch import Tensor
 
 from recommender.features.definitions import Feature
@@ -22,7 +21,6 @@ from recommender.models.explaining.contributions import (
     Explained,
     Floats,
     Input,
-    as_ranked,
 )
 from recommender.models.explaining.dots import PairDots
 from recommender.models.explaining.gates import Gates, UserInputs
@@ -30,7 +28,10 @@ from recommender.models.explaining.inputs import HISTORY, LESS, OWN, named_input
 from recommender.models.explaining.unknown import Metadata, Unknown
 from recommender.models.fitted import Fitted
 from recommender.models.towers import UserTower
-from recommender.retrieval.exact import top_k
+from recommender.retrieval.exact import TopK
+
+Find = Callable[[npt.NDArray[np.int64], Floats], TopK]
+"""The lists of a block of users, by their vectors."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,20 +102,12 @@ class Removals:
         """Of (users,) users and (users, n) items, -1 where there is none."""
         return self._of_pairs(self._vectors(users), items)
 
-    def explained(
-        self,
-        users: npt.NDArray[np.int64],
-        k: int,
-        seen: sparse.csr_matrix,
-        allowed: npt.NDArray[np.bool_] | None = None,
-        arranged: Arrangement = as_ranked,
-    ) -> Iterator[Explained]:
-        """The `k` best items of each user but those in the rows of `seen`, in blocks; see `Model.explained`."""
-        items = self._items.numpy()
+    def explained(self, users: npt.NDArray[np.int64], find: Find, arranged: Arrangement) -> Iterator[Explained]:
+        """What `find` finds for each user, in blocks; see `Model.explained`."""
         for start in range(0, len(users), EXPLAINED_USERS):
             block = users[start : start + EXPLAINED_USERS]
             vectors = self._vectors(block)
-            top = arranged(block, top_k(vectors.whole.numpy(), items, k, seen=seen[block], allowed=allowed))
+            top = arranged(block, find(block, vectors.whole.numpy()))
             yield Explained(top, self._of_pairs(vectors, top.items))
 
     def gates(self, users: npt.NDArray[np.int64], items: npt.NDArray[np.int64]) -> Gates:

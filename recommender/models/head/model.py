@@ -148,9 +148,9 @@ class Head(Model):
         scores[row, item] = answers
         return scores
 
-    def similar_items(self, k: int) -> TopK:
+    def similar_items(self, k: int, allowed: npt.NDArray[np.bool_] | None = None) -> TopK:
         """As the towers see it."""
-        return self.towers.similar_items(k)
+        return self.towers.similar_items(k, allowed)
 
     @classmethod
     def build(cls, config: HeadConfig, profile: Profile) -> Self:

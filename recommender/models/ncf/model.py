@@ -25,11 +25,13 @@ from recommender.models.compatibility import require_definitions
 from recommender.models.ncf.export import export_network
 from recommender.models.ncf.fitted import Attached, Fitted
 from recommender.models.ncf.network import Part
+from recommender.models.ncf.newcomers import Newcomers
 from recommender.models.ncf.objective import Objective, sample_of
 from recommender.models.popularity import Popularity
 from recommender.models.recall import recall
 from recommender.progress import Progress, quiet
-from recommender.retrieval.exact import TopK, most_similar
+from recommender.retrieval.exact import TopK
+from recommender.retrieval.similar import most_similar
 from recommender.training.fitting import device_of, fit_module, seeded
 from recommender.training.report import FitReport
 
@@ -42,8 +44,9 @@ LEAST_SHARE = 1e-6
 class Ncf(Model):
     """A network over the embeddings of a user and an item; the score is a logit.
 
-    Users unknown to training get what is popular, unless categories describe them; items unknown to training
-    share one embedding, to which their categories are added where the profile wants them.
+    Users unknown to training are taken as the mean of those who met the same items; without any they get what is
+    popular, unless categories describe them. Items unknown to training share one embedding, to which their categories
+    are added where the profile wants them.
 
     Parameters
     ----------
@@ -128,7 +131,7 @@ class Ncf(Model):
                 logs=support.logs,
                 progress=progress,
             )
-        self._state().items = None
+        self._forget()
         return self.report
 
     def attach(self, dataset: Dataset) -> None:
@@ -143,10 +146,12 @@ class Ncf(Model):
         self._read(dataset)
 
     def knows(self, users: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
-        """(n,) False for users who get what is popular: training never met them and nothing describes them."""
+        """(n,) False for users who get what is popular: training met neither them nor what they met, and no category
+        describes them.
+        """
         if self._trained().encoders[0].category_inputs:
             return np.ones(len(users), bool)
-        return self._state().user[users] > 0
+        return (self._state().user[users] > 0) | self._newcomers.among(users)
 
     @torch.inference_mode()
     def scores(self, users: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
@@ -189,12 +194,13 @@ class Ncf(Model):
         return np.asarray(np.log(share) - np.log1p(-share), np.float32)
 
     @torch.inference_mode()
-    def similar_items(self, k: int) -> TopK:
+    def similar_items(self, k: int, allowed: npt.NDArray[np.bool_] | None = None) -> TopK:
         """By the cosine of their embeddings."""
         state = self._state()
         side = self._trained().network.item
         ids, categories = (torch.from_numpy(part.astype(np.int64)) for part in (state.item, state.item_categories))
-        return most_similar(side.embed(ids.to(self.device), categories.to(self.device)).cpu().numpy(), k)
+        embedded = side.embed(ids.to(self.device), categories.to(self.device)).cpu().numpy()
+        return most_similar(embedded, k, allowed=allowed)
 
     @classmethod
     def build(cls, config: NcfConfig, profile: Profile) -> Self:
@@ -243,6 +249,12 @@ class Ncf(Model):
         self._attached = self._trained().read(dataset)
         self._popular.attach(dataset)
         super().attach(dataset)
+        self._forget()
+
+    def _forget(self) -> None:
+        """What the weights gave may be otherwise now."""
+        self._state().items = None
+        self._newcomers = Newcomers(self._trained(), self._state(), self.dataset)
 
     def _judge(self, truth: Truth | None, on_epoch: Callable[[int, float], None] | None) -> Callable[[], float] | None:
         """What training asks after each epoch, if there is anything to ask."""
@@ -251,7 +263,7 @@ class Ncf(Model):
         sample, epochs = sample_of(truth), count(1)
 
         def judge() -> float:
-            self._state().items = None
+            self._forget()
             figure = recall(self, sample)
             if on_epoch is not None:
                 on_epoch(next(epochs), figure)
@@ -261,7 +273,8 @@ class Ncf(Model):
 
     def _users(self, users: npt.NDArray[np.int64]) -> Part:
         state = self._state()
-        return self._trained().part("user", state.user[users], state.user_categories[users])
+        part = self._trained().part("user", state.user[users], state.user_categories[users])
+        return self._newcomers.add_to(part, users)
 
     def _items(self) -> Part:
         state = self._state()

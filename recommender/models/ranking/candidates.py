@@ -3,26 +3,20 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from scipy import sparse
 
 from recommender.data.dataset import Truth
 from recommender.models.ranking.groups import Floats, Ints, best_first, padded, standardised
+from recommender.models.ranking.opinions import Proposer, opinion_of
 from recommender.retrieval.exact import TopK
 
-SCORED_PAIRS = 1 << 22
-"""Scores of one model that are held at one time: a block of users times all items."""
-
-
-class Scorer(Protocol):
-    """What proposes: any model with data attached."""
-
-    def scores(self, users: Ints) -> Floats:
-        """(users, items) scores of all items, a new array."""
+SCORED_PAIRS = 1 << 24
+"""Scores of all items by one model that are held at one time, where a model has no vectors."""
+USERS = 256
+"""Users that are ranked at one time: the features of their candidates stay near the processor."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,33 +74,35 @@ class Candidates:
         return best
 
 
-def tables(models: Mapping[str, Scorer], users: Ints) -> dict[str, Floats]:
-    """By model: (users, items) its scores of all items."""
-    return {name: model.scores(users) for name, model in models.items()}
-
-
-def proposed(scores: Mapping[str, Floats], users: Ints, depth: int, seen: sparse.csr_matrix) -> Candidates:
+def proposed(
+    models: Mapping[str, Proposer],
+    users: Ints,
+    depth: int,
+    seen: sparse.csr_matrix,
+    allowed: npt.NDArray[np.bool_] | None = None,
+) -> Candidates:
     """The `depth` best items of each user by each model that the user has not met, with all models' scores of them.
 
     Parameters
     ----------
-    scores
-        By model: (users, items).
     seen
         (users, items) of these users.
+    allowed
+        (items,) False where an item is not to be proposed.
     """
-    met = seen.astype(bool).toarray()
-    chosen = np.zeros(met.shape, bool)
-    for table in scores.values():
-        best = torch.from_numpy(np.where(met, np.float32(-np.inf), table)).topk(min(depth, met.shape[1]), sorted=False)
-        np.put_along_axis(chosen, best.indices.numpy(), True, axis=1)
-    chosen &= ~met
-    items = np.nonzero(chosen)[1].astype(np.int32)
-    return Candidates(users, chosen.sum(1), items, {name: table[chosen] for name, table in scores.items()})
+    opinions = {name: opinion_of(model, users) for name, model in models.items()}
+    best = [opinion.best(min(depth, seen.shape[1]), seen, allowed) for opinion in opinions.values()]
+    items = np.sort(np.concatenate(best, axis=1), axis=1)
+    new = items >= 0
+    new[:, 1:] &= items[:, 1:] != items[:, :-1]
+    groups, chosen = new.sum(1), items[new]
+    return Candidates(
+        users, groups, chosen, {name: opinion.of_pairs(groups, chosen) for name, opinion in opinions.items()}
+    )
 
 
 def blocks(users: Ints, items: int) -> Iterator[Ints]:
-    """Users by as many as are scored at one time."""
-    block = max(1, SCORED_PAIRS // max(1, items))
+    """Users by as many as are ranked at one time."""
+    block = max(1, min(USERS, SCORED_PAIRS // max(1, items)))
     for start in range(0, len(users), block):
         yield users[start : start + block]

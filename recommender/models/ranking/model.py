@@ -2,8 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -15,7 +14,7 @@ from recommender.config.training import Training
 from recommender.data.dataset import Dataset, Past, TrainingRows, Truth
 from recommender.errors import ArtifactError, NotReadyError, TrainingError
 from recommender.models.base import ALONE, Model, Support
-from recommender.models.composite import Composite, Models, joined, prefixed, standardised
+from recommender.models.composite import Composite, Models, joined, prefixed
 from recommender.models.explaining.contributions import (
     Arrangement,
     Contributions,
@@ -23,32 +22,21 @@ from recommender.models.explaining.contributions import (
     as_ranked,
     joined_contributions,
 )
-from recommender.models.ranking.candidates import Candidates, blocks, proposed, tables
+from recommender.models.ranking.candidates import blocks, proposed
 from recommender.models.ranking.groups import Floats
+from recommender.models.ranking.in_threads import in_threads
 from recommender.models.ranking.labels import choices
+from recommender.models.ranking.ordered import Ordered, mean_score, offered
 from recommender.models.ranking.pairs_table import PairsTable
 from recommender.models.ranking.removal import PairRemovals
 from recommender.models.ranking.reranker import LabelledPairs, Reranker
 from recommender.models.recall import recall
 from recommender.progress import Progress, quiet
-from recommender.retrieval.exact import top_k_of_scores
+from recommender.retrieval.exact import TopK, top_k_of_scores
 from recommender.training.report import FitReport
 
 LEARNERS = "learners"
 """Folder of the learners."""
-
-
-@dataclass(frozen=True, eq=False)
-class Ordered:
-    """Scores of a block of users, and what the learners made them of; nothing where there are no learners."""
-
-    scores: Floats
-    """(users, items)"""
-    candidates: Candidates | None = None
-    features: Floats | None = None
-    """(pairs, columns)"""
-    raw: Sequence[Floats] = ()
-    """By learner: (pairs,) its scores."""
 
 
 class Ranking(Composite):
@@ -132,7 +120,25 @@ class Ranking(Composite):
         super().attach(dataset)
 
     def scores(self, users: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
-        return self.ordered(np.asarray(users, np.int64)).scores
+        return self._of_all(np.asarray(users, np.int64), None)
+
+    def recommend(
+        self,
+        users: npt.NDArray[np.int64],
+        k: int,
+        *,
+        exclude_seen: bool = True,
+        allowed: npt.NDArray[np.bool_] | None = None,
+    ) -> TopK:
+        """See `Model.recommend`; of the `allowed` items the best are proposed."""
+
+        def best(block: npt.NDArray[np.int64]) -> TopK:
+            return self._best(block, self.ordered(block, allowed), k, exclude_seen, allowed)
+
+        parts = in_threads(best, blocks(np.asarray(users, np.int64), len(self.dataset.item_ids)))
+        empty = TopK(np.zeros((0, k), np.int32), np.zeros((0, k), np.float32))
+        items, scores = zip(*((part.items, part.scores) for part in (empty, *parts)), strict=True)
+        return TopK(np.concatenate(items), np.concatenate(scores))
 
     def contributions(self, users: npt.NDArray[np.int64], items: npt.NDArray[np.integer]) -> Contributions | None:
         """Of candidates of their users; of other items nothing is told. See `PairRemovals`."""
@@ -150,28 +156,48 @@ class Ranking(Composite):
         allowed: npt.NDArray[np.bool_] | None = None,
         arranged: Arrangement = as_ranked,
     ) -> Iterator[Explained]:
-        for block in blocks(users, len(self.dataset.item_ids)):
-            ordered = self.ordered(block)
-            top = arranged(block, top_k_of_scores(ordered.scores, k, seen=self.dataset.seen[block], allowed=allowed))
-            yield Explained(top, self._told(ordered, top.items))
+        def explained(block: npt.NDArray[np.int64]) -> Explained:
+            ordered = self.ordered(block, allowed)
+            top = arranged(block, self._best(block, ordered, k, True, allowed))
+            return Explained(top, self._told(ordered, top.items))
 
-    def ordered(self, users: npt.NDArray[np.int64]) -> Ordered:
-        """Scores of a block of users, with what they were made of."""
-        dataset = self.dataset
-        by_model = tables(self._models, users)
-        scores = _mean_score(by_model)
-        if self._table is None or scores.size == 0:
-            return Ordered(scores)
-        candidates = proposed(by_model, users, self.config.depth, dataset.seen[users])
+        yield from in_threads(explained, blocks(users, len(self.dataset.item_ids)))
+
+    def ordered(self, users: npt.NDArray[np.int64], allowed: npt.NDArray[np.bool_] | None = None) -> Ordered:
+        """Candidates of a block of users among the `allowed` items, with what the learners read and say of them."""
+        if self._table is None:
+            return Ordered()
+        candidates = proposed(self._models, users, self.config.depth, self.dataset.seen[users], allowed)
+        if len(candidates.items) == 0:
+            return Ordered()
         features = self._table.matrix(candidates)
         raw = self.reranker.raw(features)
-        answers = self.reranker.joined(raw, candidates.groups)
-        row = np.repeat(np.arange(len(users)), candidates.groups)
-        lowest = np.zeros(len(users), np.float32)
-        np.minimum.at(lowest, row, answers)
-        scores -= scores.max(1, keepdims=True) + 1 - lowest[:, None]  # below all that the learners have put in order
-        scores[row, candidates.items] = answers
-        return Ordered(scores, candidates, features, raw)
+        return Ordered(candidates, features, raw, self.reranker.joined(raw, candidates.groups))
+
+    def _best(
+        self,
+        users: npt.NDArray[np.int64],
+        ordered: Ordered,
+        k: int,
+        exclude_seen: bool,
+        allowed: npt.NDArray[np.bool_] | None,
+    ) -> TopK:
+        """The `k` best items of each user; all items are scored for those alone whose candidates don't fill a list."""
+        seen = self.dataset.seen[users] if exclude_seen else None
+        if ordered.candidates is None:
+            return top_k_of_scores(self._of_all(users, allowed), k, seen=seen, allowed=allowed)
+        best, filled = ordered.candidates.ranked(ordered.scores, k), ordered.candidates.groups
+        short = np.flatnonzero(filled < np.minimum(k, offered(len(users), len(self.dataset.item_ids), seen, allowed)))
+        if len(short):
+            scores = self._of_all(users[short], allowed)
+            rest = top_k_of_scores(scores, k, seen=None if seen is None else seen[short], allowed=allowed)
+            best.items[short], best.scores[short] = rest.items, rest.scores
+        return best
+
+    def _of_all(self, users: npt.NDArray[np.int64], allowed: npt.NDArray[np.bool_] | None) -> Floats:
+        """(users, items) scores: the learners' for candidates, below them all others by the models' mean score."""
+        rest = mean_score({name: model.scores(users) for name, model in self._models.items()})
+        return self.ordered(users, allowed).above(rest)
 
     def _told(self, ordered: Ordered, items: npt.NDArray[np.integer]) -> Contributions | None:
         if ordered.candidates is None or ordered.features is None:
@@ -190,7 +216,7 @@ class Ranking(Composite):
         """Candidates of a truth's users, by models with `dataset` attached, and which of them they chose."""
         table, parts = PairsTable(dataset, tuple(models)), []
         for users in blocks(truth.users, len(dataset.item_ids)):
-            part = proposed(tables(models, users), users, self.config.depth, dataset.seen[users])
+            part = proposed(models, users, self.config.depth, dataset.seen[users])
             parts.append(LabelledPairs.of(table.matrix(part), part.labels(truth), part.groups))
         return LabelledPairs.joined(parts)
 
@@ -257,10 +283,3 @@ def _with_learners(start: Model) -> Ranking:
     if not isinstance(start, Ranking) or not start.features:
         raise ArtifactError(f"training cannot go on from a {start.kind} without learners: train from scratch")
     return start
-
-
-def _mean_score(scores: Mapping[str, npt.NDArray[np.float32]]) -> npt.NDArray[np.float32]:
-    """(users, items) mean over the models of scores with mean 0 and standard deviation 1 a user."""
-    if not scores:
-        raise NotReadyError("ranking isn't fitted, call `fit` or `load` first")
-    return np.asarray(sum(standardised(table) for table in scores.values()) / np.float32(len(scores)), np.float32)

@@ -7,19 +7,33 @@ from scipy import sparse
 
 from recommender.data.dataset import Truth
 from recommender.models.ranking.candidates import Candidates, proposed
-from recommender.models.ranking.groups import padded, ranks, standardised
+from recommender.models.ranking.groups import Floats, Ints, padded, ranks, standardised
 from recommender.models.ranking.labels import choices
 from tests.models.ranking.small_world import knows_only, world
 
-SCORES = {
-    "first": np.array([[4, 3, 2, 1], [1, 2, 3, 4]], np.float32),
-    "second": np.array([[1, 2, 3, 4], [1, 2, 3, 4]], np.float32),
-}
+
+class Known:
+    """Proposes by a table of two users, 7 and 9."""
+
+    def __init__(self, scores: list[list[float]], factorises: bool) -> None:
+        self._scores, self.factorises = np.array(scores, np.float32), factorises
+
+    def scores(self, users: Ints) -> Floats:
+        return self._scores.copy()
+
+    def user_vectors(self, users: Ints | None = None) -> Floats:
+        return self._scores
+
+    def item_vectors(self) -> Floats:
+        return np.eye(self._scores.shape[1], dtype=np.float32)
+
+
+MODELS = {"first": Known([[4, 3, 2, 1], [1, 2, 3, 4]], False), "second": Known([[1, 2, 3, 4], [1, 2, 3, 4]], True)}
 
 
 def test_every_models_best_unseen_items_with_all_models_scores() -> None:
     seen = sparse.csr_matrix(np.array([[1, 0, 0, 0], [0, 0, 0, 0]], np.float32))
-    found = proposed(SCORES, np.array([7, 9]), 1, seen)
+    found = proposed(MODELS, np.array([7, 9]), 1, seen)
     assert found.groups.tolist() == [2, 1]
     assert found.items.tolist() == [1, 3, 3]
     assert found.pair_users.tolist() == [7, 7, 9]
@@ -27,8 +41,15 @@ def test_every_models_best_unseen_items_with_all_models_scores() -> None:
     assert found.scores["second"].tolist() == [2, 4, 4]
 
 
+def test_an_item_that_is_not_allowed_gives_its_place_to_the_next() -> None:
+    allowed = np.array([True, True, True, False])
+    found = proposed(MODELS, np.array([7, 9]), 1, sparse.csr_matrix(np.zeros((2, 4), np.float32)), allowed)
+    assert found.items.tolist() == [0, 2, 2]
+    assert found.scores["second"].tolist() == [1, 3, 3]
+
+
 def test_who_has_met_everything_gets_no_candidates() -> None:
-    found = proposed(SCORES, np.array([7, 9]), 3, sparse.csr_matrix(np.array([[1, 1, 1, 1], [1, 1, 1, 0]], np.float32)))
+    found = proposed(MODELS, np.array([7, 9]), 3, sparse.csr_matrix(np.array([[1, 1, 1, 1], [1, 1, 1, 0]], np.float32)))
     assert found.groups.tolist() == [0, 1]
     assert found.items.tolist() == [3]
 

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import lightgbm
 import numpy as np
 import pytest
 
@@ -9,7 +10,7 @@ from recommender.config.ranking import BoostingLearner, LinearLearner, MlpLearne
 from recommender.config.training import Training
 from recommender.errors import NotReadyError, TrainingError
 from recommender.models.ranking.learners.base import Learner, Standardiser
-from recommender.models.ranking.learners.boosting import Boosting
+from recommender.models.ranking.learners.boosting import FILE, Boosting
 from recommender.models.ranking.learners.linear import Linear
 from recommender.models.ranking.learners.mlp import Mlp
 from recommender.models.ranking.reranker import LabelledPairs, Reranker
@@ -54,6 +55,15 @@ def test_finds_the_signal(kind: str) -> None:
     scores = found.score(test.features)
     assert scores.dtype == np.float32
     assert hits(scores, test) > 0.85
+
+
+def test_boosting_scores_as_lightgbm_does(tmp_path: Path) -> None:
+    found, train, test = Boosting(BoostingLearner(trees=40, least_pairs=20)), planted(1), planted(2)
+    found.fit(train.features, train.labels, train.groups, seed=3)
+    found.save(tmp_path)
+    booster = lightgbm.Booster(model_file=tmp_path / FILE)
+    expected = booster.predict(test.features, raw_score=True).astype(np.float32)
+    np.testing.assert_array_equal(found.score(test.features), expected)
 
 
 def test_same_seed_same_bits(kind: str) -> None:

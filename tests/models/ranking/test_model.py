@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from pydantic import ValidationError
 
 from recommender.config.profile import Profile
@@ -12,6 +13,7 @@ from recommender.config.ranking import Ranking as RankingConfig
 from recommender.config.yaml12 import load_yaml
 from recommender.errors import ArtifactError
 from recommender.models.base import Support
+from recommender.models.ranking import candidates
 from recommender.models.ranking.model import Ranking
 from tests.models.mixin import EVERYBODY, ModelContract
 from tests.models.ranking.small_world import Nights, knows_only
@@ -64,6 +66,38 @@ def test_candidates_come_before_all_other_items() -> None:
     candidates = moved > np.nanmax(moved, axis=1, keepdims=True) - 50
     np.testing.assert_array_equal(np.argsort(-moved, axis=1)[:, :2], np.argsort(-scores, axis=1)[:, :2])
     assert candidates.any()
+
+
+def test_what_is_told_of_is_what_is_recommended() -> None:
+    model, allowed = fitted(depth=2), np.arange(24) < 16
+    for mask in (None, allowed):
+        top = model.recommend(EVERYBODY, 10, allowed=mask)
+        told = np.concatenate([explained.top.items for explained in model.explained(EVERYBODY, 10, allowed=mask)])
+        np.testing.assert_array_equal(told, top.items)
+        assert mask is None or mask[top.items[top.items >= 0]].all()
+
+
+def test_fewer_candidates_than_asked_for_are_followed_by_all_other_items() -> None:
+    """Whoever has enough of them gets the same list without a score of any other item."""
+    short, long = fitted(depth=2), fitted(depth=24)
+    for model in (short, long):
+        scores = np.where(model.dataset.seen.toarray() > 0, -np.inf, model.scores(EVERYBODY))
+        top = model.recommend(EVERYBODY, 16)
+        assert (np.sort(top.items, axis=1) >= 0).all()
+        np.testing.assert_allclose(top.scores, -np.sort(-scores, axis=1)[:, :16], rtol=1e-5, atol=1e-6)
+    long.scores = None  # type: ignore[assignment, method-assign]
+    assert (long.recommend(EVERYBODY, 16).items >= 0).all()
+
+
+def test_any_number_of_threads_gives_the_same_lists(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = fitted()
+    monkeypatch.setattr(candidates, "USERS", 7)
+    found = []
+    for threads in (1, 3):
+        monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
+        found.append(model.recommend(EVERYBODY, 6))
+    np.testing.assert_array_equal(found[0].items, found[1].items)
+    np.testing.assert_array_equal(found[0].scores, found[1].scores)
 
 
 def test_it_learns_from_as_many_windows_as_asked_and_as_there_are() -> None:

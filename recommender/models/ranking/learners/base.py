@@ -90,8 +90,8 @@ class Standardiser:
         prepared = np.empty(features.shape, np.float32)
         for start in range(0, len(features), BLOCK):
             part = (features[start : start + BLOCK] - self.mean) / self.scale
-            np.nan_to_num(part, copy=False, nan=0.0)
-            np.clip(part, -LARGEST, LARGEST, out=prepared[start : start + BLOCK])
+            np.clip(part, -LARGEST, LARGEST, out=part)
+            prepared[start : start + BLOCK] = np.where(np.isnan(part), 0, part)
         return prepared
 
 

@@ -66,6 +66,8 @@ class Boosting(Learner):
     def score(self, features: Floats) -> Floats:
         if self._booster is None:
             raise not_fitted(self.kind)
+        if self._trees is not None:
+            return self._trees.score(features)
         scores = self._booster.predict(features, raw_score=True, num_threads=self._threads)
         return np.asarray(scores, np.float32)
 

@@ -1,0 +1,1 @@
+"""Experiments: a challenger's lists against the champion's, on the users themselves."""
