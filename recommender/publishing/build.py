@@ -9,7 +9,7 @@ import pandas as pd
 from recommender.columns import USER_ID
 from recommender.models.base import Model
 from recommender.publishing.cold_start import popular, segment_lists
-from recommender.publishing.content import PERSONAL, POPULAR, SEGMENT, Content, UserLists, Vectors
+from recommender.publishing.content import SEGMENT, Content, UserLists, Vectors
 from recommender.publishing.edition import Edition
 from recommender.publishing.finding import index_of
 from recommender.publishing.ranked import Ranked
@@ -52,10 +52,9 @@ def content_of(
     """
     publish, dataset = edition.profile.publish, edition.dataset
     sentences = Sentences()
-    source = PERSONAL if model.personal else POPULAR
 
     def lists_of(ranked: Ranked) -> UserLists:
-        return UserLists(source, dataset.user_ids[ranked.users], ranked.top, sentences.renumbered(ranked))
+        return UserLists(ranked.source, dataset.user_ids[ranked.users], ranked.top, sentences.renumbered(ranked))
 
     lists = [lists_of(ranked) for ranked in shards]
     others = [lists_of(ranked) for ranked in challenger]

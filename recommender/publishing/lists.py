@@ -8,6 +8,7 @@ import numpy.typing as npt
 from recommender.models.base import Model
 from recommender.models.explaining.reasons import Codes, Phrases, Reasons
 from recommender.progress import Progress
+from recommender.publishing.content import PERSONAL, POPULAR
 from recommender.publishing.edition import Edition
 from recommender.publishing.ranked import Ranked
 from recommender.publishing.rules import Rules
@@ -47,6 +48,7 @@ def ranked_users(
     return Ranked(
         users=users[offered],
         top=TopK(items[offered], scores[offered]),
+        source=PERSONAL if model.personal else POPULAR,
         reasons=None if codes is None else codes[offered],
         texts=tuple(reasons.texts),
         vectors=model.vector_model.user_vectors(users[offered]) if kept and model.vector_model is not None else None,

@@ -16,8 +16,11 @@ import numpy.typing as npt
 
 from recommender.errors import ArtifactError
 from recommender.models.explaining.reasons import Codes
+from recommender.publishing.content import PERSONAL
 from recommender.retrieval.exact import TopK
 from recommender.storage.artifacts import checksum, verify, writing
+
+_TOLD = "told.json"
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,6 +30,8 @@ class Ranked:
     users: npt.NDArray[np.int64]
     """(n,) ascending positions in the data set, of those who have a list."""
     top: TopK
+    source: str = PERSONAL
+    """What readers are told: `popular` where everybody gets the same list but for what they have seen."""
     reasons: Codes | None = None
     texts: tuple[str, ...] = ()
     """Sentence `n` has code `n + 1` in `reasons`."""
@@ -46,7 +51,7 @@ class Ranked:
             for name, array in arrays.items():
                 if array is not None:
                     np.save(scratch / f"{name}.npy", array, allow_pickle=False)
-            (scratch / "texts.json").write_text(json.dumps(self.texts), encoding="utf-8")
+            (scratch / _TOLD).write_text(json.dumps({"source": self.source, "texts": self.texts}), encoding="utf-8")
 
     @classmethod
     def open(cls, folder: Path) -> Self:
@@ -66,8 +71,9 @@ class Ranked:
             return np.load(file, mmap_mode="r", allow_pickle=False) if file.exists() else None
 
         top = TopK(np.load(folder / "items.npy", mmap_mode="r"), np.load(folder / "scores.npy", mmap_mode="r"))
-        texts = tuple(json.loads((folder / "texts.json").read_text(encoding="utf-8")))
-        return cls(np.load(folder / "users.npy"), top, array("reasons"), texts, array("vectors"))
+        told = json.loads((folder / _TOLD).read_text(encoding="utf-8"))
+        users, texts = np.load(folder / "users.npy"), tuple(told["texts"])
+        return cls(users, top, told["source"], array("reasons"), texts, array("vectors"))
 
     @classmethod
     def read(cls, folder: Path) -> Self | None:

@@ -24,6 +24,7 @@ from tests.publishing.editions import edition
 LISTS = Ranked(
     users=np.array([2, 5]),
     top=TopK(np.array([[1, 0], [3, -1]], np.int32), np.array([[0.5, 0.25], [1, -np.inf]], np.float32)),
+    source="popular",
     reasons=np.array([[1, 0], [2, 0]], np.int32),
     texts=("because you chose Ünter", "popular now"),
     vectors=np.ones((2, 3), np.float32),
@@ -46,11 +47,11 @@ def test_a_shard_is_read_as_it_was_written(tmp_path: Path, told: bool) -> None:
     np.testing.assert_array_equal(found.users, written.users)
     np.testing.assert_array_equal(found.top.items, written.top.items)
     np.testing.assert_array_equal(found.top.scores, written.top.scores)
-    assert found.texts == written.texts
+    assert (found.texts, found.source) == (written.texts, written.source)
     assert (found.reasons is not None) == (found.vectors is not None) == told
 
 
-@pytest.mark.parametrize("damage", ["items.npy", "texts.json", "checksums.json"])
+@pytest.mark.parametrize("damage", ["items.npy", "told.json", "checksums.json"])
 def test_a_damaged_shard_is_ranked_again(tmp_path: Path, damage: str) -> None:
     LISTS.save(tmp_path / "shard")
     file = tmp_path / "shard" / damage
