@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from recommender.publishing.erasure import Erasure
     from recommender.tuning.search import Found
 
-STAGES = ("ingest", "features", "train", "judge", "refit", "rank", "publish")
+STAGES = ("ingest", "features", "train", "judge", "refit", "publish")
 
 
 @dataclass(frozen=True)

@@ -173,9 +173,9 @@ begin
     if to_regclass('reco.recommendation_lists_' || to_publication) is null then
         raise exception 'publication % has lost its tables and can''t be made live', to_publication;
     end if;
-    update reco.publications
-    set status = 'retired', withdrawn_at = case when publication_id > to_publication then now() end
-    where status = 'live';
+    update reco.publications set status = 'retired' where status = 'live';
+    update reco.publications set withdrawn_at = now()
+    where status = 'retired' and publication_id > to_publication and withdrawn_at is null;
     update reco.publications set status = 'live', activated_at = now(), withdrawn_at = null
     where publication_id = to_publication;
     return to_publication;

@@ -49,9 +49,11 @@ def similar(item: str, k: K = 10, as_json: Json = False, profile: ProfileOption 
     from recommender.storage.postgres import connect
 
     with connect(world_of(profile)) as connection:
-        rows = lookup.similar(connection, item, k)
+        rows, unknown = lookup.similar(connection, item, k), lookup.unknown_items(connection, [item])
+    if unknown:
+        raise RecommenderError(f"the live publication has no item {item!r}: try `recommender search TEXT`")
     if not rows:
-        raise RecommenderError(f"nothing is known to be like item {item!r}: try `recommender search TEXT`")
+        raise RecommenderError(f"nothing is known to be like item {item!r}, or a filter hides it")
     _print_items(rows, as_json)
 
 
@@ -68,9 +70,14 @@ def taste(
     from recommender.storage.postgres import connect
 
     with connect(world_of(profile)) as connection:
+        unknown = lookup.unknown_items(connection, items)
+        if unknown:
+            raise RecommenderError(
+                f"the live publication has no item {', '.join(map(repr, unknown))}: try `recommender search TEXT`"
+            )
         rows = lookup.by_taste(connection, items, k)
     if not rows:
-        raise RecommenderError(f"nothing fits {', '.join(map(repr, items))}: try `recommender search TEXT`")
+        raise RecommenderError("nothing else fits: the live publication has no more items")
     _print_items(rows, as_json)
 
 

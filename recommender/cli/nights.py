@@ -50,7 +50,9 @@ def nightly(
 @app.command(rich_help_panel="Nights")
 @expected_failures
 def run(
-    stage: Annotated[str, typer.Argument(help="ingest, features, train, judge, refit, rank, publish or outcomes.")],
+    stage: Annotated[
+        str, typer.Argument(help="ingest, features, train, judge, refit, publish; rank, a part of publish; outcomes.")
+    ],
     ds: Ds,
     shard: Annotated[
         int | None, typer.Option("--shard", min=0, help="For rank: one part of the users, the first is 0.")
@@ -62,7 +64,7 @@ def run(
     settings, night = settings_of(profile, data), parse_night(ds)
     from recommender import pipeline
 
-    stages = (*pipeline.STAGES, "outcomes")
+    stages = (*pipeline.STAGES, "rank", "outcomes")
     if stage not in stages:
         raise ConfigError(f"no stage named {stage!r}; the stages are {', '.join(stages)}")
     if shard is not None and stage != "rank":

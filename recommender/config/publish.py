@@ -41,8 +41,8 @@ class Publish(Section):
     """Recommendations a user."""
     similar_k: Annotated[int, Field(ge=1)] = 50
     """Similar items an item."""
-    keep: Annotated[int, Field(ge=1)] = 5
-    """Publications kept for rollback, the live one among them."""
+    keep: Annotated[int, Field(ge=2)] = 5
+    """Publications kept for rollback, the live one among them; experiments need last night's."""
     segments: tuple[str, ...] = ()
     """User columns that make up a segment, most telling first; the last ones are given up first."""
     min_segment_users: Annotated[int, Field(ge=1)] = 20
@@ -50,7 +50,7 @@ class Publish(Section):
     filters: tuple[Condition, ...] = ()
     """What an item must be to be recommended: SQL conditions over the columns of the items, such as
     `in_stock and not explicit`. `users.country` is the user's own value, `ds` the night's date:
-    `countries is null or list_contains(countries, users.country)`."""
+    `users.country is null or list_contains(countries, users.country)`."""
     max_per_creator: Annotated[int, Field(ge=1)] | None = None
     """Items of one creator in a list; more only where nothing else is left to fill it."""
     diversity: Annotated[float, Field(ge=0, lt=1)] = 0.0

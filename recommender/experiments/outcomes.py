@@ -84,7 +84,20 @@ def forget(connection: psycopg.Connection, users: Collection[str]) -> Counter[st
     return removed
 
 
+class _ListsGoneError(Exception):
+    """A publisher removed them while they were read."""
+
+
 def _measure(
+    settings: Settings, lake: Lake, experiment: Experiment, ds: date, connection: psycopg.Connection
+) -> Measured:
+    try:
+        return _measure_by_lists(settings, lake, experiment, ds, connection)
+    except _ListsGoneError:
+        return _measure_by_lists(settings, lake, experiment, ds, connection)
+
+
+def _measure_by_lists(
     settings: Settings, lake: Lake, experiment: Experiment, ds: date, connection: psycopg.Connection
 ) -> Measured:
     with connection.transaction():
@@ -99,6 +112,8 @@ def _measure(
             _expose(connection, experiment, served)
         with _events(settings, lake, connection, first, ds):
             rows = _join(connection, experiment, served, first, ds)
+        if _served_before(connection, ds) != served:
+            raise _ListsGoneError
         conclude(connection, experiment, ds)
         found = results(connection, experiment, ds)
     return Measured(_summary(found) if found else "nobody was exposed yet", rows)
@@ -108,8 +123,9 @@ def _served_before(connection: psycopg.Connection, ds: date) -> _Served | None:
     """None where no publication of an earlier night is kept."""
     row = connection.execute(
         """select publication_id, ds, experiment_id from reco.publications
-           where ds < %s and status in ('live', 'retired') order by ds desc, publication_id desc limit 1""",
-        [ds],
+           where ds < %s and status in ('live', 'retired') and (withdrawn_at is null or withdrawn_at >= %s)
+           order by ds desc, publication_id desc limit 1""",
+        [ds, night_end(ds)],
     ).fetchone()
     return None if row is None else _Served(*row)
 

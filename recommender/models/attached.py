@@ -1,7 +1,7 @@
 """One data set as the two towers read it."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -9,6 +9,9 @@ import torch
 from torch import Tensor
 
 from recommender.training.batches import Histories
+
+if TYPE_CHECKING:
+    from recommender.models.explaining.towers import Removals
 
 
 @dataclass(eq=False)
@@ -25,6 +28,8 @@ class Attached:
     """(items, dimension) what histories pool, once somebody asked for it."""
     vectors: npt.NDArray[np.float32] | None = None
     """(items, vector_width) likewise."""
+    removals: "Removals | None" = None
+    """The towers taken apart, likewise."""
 
     def user_tensors(self, users: npt.NDArray[np.int64], device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
         """Ids, categories and numbers of some users, as the user tower takes them."""

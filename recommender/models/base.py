@@ -127,6 +127,10 @@ class Model(ABC):
         """(items, d) of every item of the attached data set."""
         raise NotReadyError(f"{self.kind} has no vectors: its scores are not dot products")
 
+    def directions(self) -> npt.NDArray[np.float32] | None:
+        """(items, d) by whose angle items are alike; None where the vectors say nothing of that."""
+        return self.item_vectors()
+
     def scores(self, users: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
         """(users, items) scores of all items, a new array; the caller bounds the number of users."""
         scores: npt.NDArray[np.float32] = self.user_vectors(users) @ self.item_vectors().T
@@ -214,7 +218,8 @@ class Model(ABC):
 
         What is not `allowed` (items,) is like nothing and has an empty list.
         """
-        return most_similar(self.item_vectors(), k, allowed=allowed)
+        directions = self.directions()
+        return most_similar(self.item_vectors() if directions is None else directions, k, allowed=allowed)
 
     @abstractmethod
     def save(self, folder: Path) -> None:

@@ -127,6 +127,9 @@ class Popularity(Model):
             raise NotReadyError("popularity has no data attached, call `fit` or `attach` first")
         return self._scores
 
+    def directions(self) -> None:
+        """None: how popular items are says nothing about what they are like."""
+
     @classmethod
     def build(cls, config: PopularityConfig, profile: Profile) -> Self:
         """The model that a section of the profile describes.

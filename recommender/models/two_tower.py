@@ -36,7 +36,6 @@ from recommender.models.recall import after_epochs, recall
 from recommender.models.warm_start import carry_over
 from recommender.progress import Progress, quiet
 from recommender.retrieval.exact import TopK
-from recommender.retrieval.similar import most_similar
 from recommender.training.batches import latest_histories
 from recommender.training.fitting import device_of, fit_module, seeded
 from recommender.training.report import FitReport
@@ -174,8 +173,7 @@ class TwoTower(Model):
             vectors[block] = tower(*self._user_inputs(chosen[block])).cpu()
         new = np.flatnonzero(self._are_read_by_items(chosen))
         if len(new):
-            met, items = self.dataset.seen[chosen[new]], self.item_vectors()[:, : self.config.dimension]
-            vectors[new] = turned_to_items(vectors[new], met, items)
+            vectors[new] = turned_to_items(vectors[new], self.dataset.seen[chosen[new]], self.directions())
         return vectors
 
     @torch.inference_mode()
@@ -198,17 +196,18 @@ class TwoTower(Model):
         allowed: npt.NDArray[np.bool_] | None = None,
         arranged: Arrangement = as_ranked,
     ) -> Iterator[Explained]:
-        if self._are_read_by_items(users).any():
-            return super().explained(users, k, allowed=allowed, arranged=arranged)
-
         def find(block: npt.NDArray[np.int64], vectors: npt.NDArray[np.float32]) -> TopK:
+            new = self._are_read_by_items(block)
+            if new.any():
+                vectors = vectors.copy()
+                vectors[new] = self.user_vectors(block[new])
             return self.nearest(vectors, k, self.dataset.seen[block], allowed)
 
         return self.removals().explained(users, find, arranged)
 
-    def similar_items(self, k: int, allowed: npt.NDArray[np.bool_] | None = None) -> TopK:
+    def directions(self) -> npt.NDArray[np.float32]:
         # how popular an item is says nothing about what it is like
-        return most_similar(self.item_vectors()[:, : self.config.dimension], k, allowed=allowed)
+        return self.item_vectors()[:, : self.config.dimension]
 
     def save(self, folder: Path) -> None:
         self._trained().save(folder)
@@ -277,7 +276,10 @@ class TwoTower(Model):
 
     def removals(self) -> Removals:
         """The towers with their named inputs to be taken away."""
-        return Removals(self._trained(), self._state(), self.user_features, self.item_features, self._user_inputs)
+        state = self._state()
+        if state.removals is None:
+            state.removals = Removals(self._trained(), state, self.user_features, self.item_features, self._user_inputs)
+        return state.removals
 
     def _user_inputs(self, users: npt.NDArray[np.int64]) -> UserInputs:
         ids, categories, numbers = self._state().user_tensors(users, self.device)
@@ -311,7 +313,7 @@ class TwoTower(Model):
 
     def _forget_vectors(self) -> None:
         state = self._state()
-        state.content = state.vectors = None
+        state.content = state.vectors = state.removals = None
 
     def _trained(self) -> Fitted:
         if self._fitted is None:

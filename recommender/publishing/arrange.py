@@ -88,7 +88,10 @@ def _joined(pool: TopK, new: TopK | None, rows: slice) -> tuple[Codes, npt.NDArr
     """(users, n) items and scores of both pools; what is in both counts in the first."""
     if new is None:
         return pool.items[rows], pool.scores[rows]
-    items, scores = new.items[rows].copy(), new.scores[rows].copy()
+    items, scores = new.items[rows].copy(), new.scores[rows]
+    # what is not in the pool is no better than what is, though a model that was asked twice may use two scales
+    lowest = np.where(pool.items[rows] >= 0, pool.scores[rows], np.inf).min(axis=1, keepdims=True, initial=np.inf)
+    scores = np.minimum(scores, lowest)
     twice = (items[:, :, None] == pool.items[rows][:, None, :]).any(axis=2)
     items[twice], scores[twice] = -1, -np.inf
     return np.concatenate([pool.items[rows], items], axis=1), np.concatenate([pool.scores[rows], scores], axis=1)

@@ -9,7 +9,7 @@ import pandas as pd
 from recommender.columns import USER_ID
 from recommender.models.base import Model
 from recommender.publishing.cold_start import popular, segment_lists
-from recommender.publishing.content import SEGMENT, Content, UserLists, Vectors
+from recommender.publishing.content import POPULAR, SEGMENT, Content, UserLists, Vectors
 from recommender.publishing.edition import Edition
 from recommender.publishing.finding import index_of
 from recommender.publishing.ranked import Ranked
@@ -60,12 +60,13 @@ def content_of(
     others = [lists_of(ranked) for ranked in challenger]
     everybody = popular(dataset, edition.k, rules.unknown)
     newcomers = _segment_lists(edition, rules)
+    others_left = _popular_lists(edition, rules, [*lists, *newcomers])
     left = rules.everybody
     return Content(
         item_ids=dataset.item_ids,
         titles=edition.titles,
         creators=edition.creators,
-        lists=[*lists, *newcomers],
+        lists=[*lists, *newcomers, *others_left],
         popular=everybody,
         similar=model.similar_items(min(publish.similar_k, len(dataset.item_ids) - 1), left),
         index=index_of(model, left),
@@ -97,6 +98,25 @@ def _segment_lists(edition: Edition, rules: Rules) -> list[UserLists]:
         width = by_user[user].items.shape[1]
         ranked.items[place, :width], ranked.scores[place, :width] = by_user[user].items[0], by_user[user].scores[0]
     return [UserLists(SEGMENT, dataset.user_ids[newcomers], ranked)]
+
+
+def _popular_lists(edition: Edition, rules: Rules, listed: Sequence[UserLists]) -> list[UserLists]:
+    """Of those without a list to whom something else is allowed than to somebody unknown, whose list they would get."""
+    dataset = edition.dataset
+    unknown = rules.unknown
+    if unknown is None:
+        return []
+    ids = np.concatenate([lists.user_ids for lists in listed])
+    without = np.flatnonzero(~np.isin(dataset.user_ids.astype(str), ids.astype(str)))
+    found = []
+    for users, allowed in rules.divided(without):
+        if allowed is not None and not np.array_equal(allowed, unknown):
+            top = popular(dataset, edition.k, allowed)
+            alike = TopK.empty(len(users), edition.k)
+            width = top.items.shape[1]
+            alike.items[:, :width], alike.scores[:, :width] = top.items, top.scores
+            found.append(UserLists(POPULAR, dataset.user_ids[users], alike))
+    return found
 
 
 def _item_vectors(edition: Edition, model: Model, left: npt.NDArray[np.bool_] | None) -> Vectors | None:

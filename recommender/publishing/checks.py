@@ -81,6 +81,8 @@ def check_content(content: Content, wanted: Wanted | None = None, min_coverage: 
     found = Findings()
     if content.users == 0:
         found.faults.append("it has no users")
+    items = pa.array(content.item_ids, pa.large_string())
+    found.add(len(items) - len(pc.unique(items)), "{count} items are in the catalogue twice")
     expected = None if wanted is None else _Expected(wanted, content.top_k)
     shown = np.zeros(len(content.item_ids), bool)
     for whose, parts in (("users", content.lists), ("users of the experiment", content.challenger)):
@@ -135,12 +137,20 @@ class _Expected:
         if not known.all():
             users, items, ordered = users[known], items[known], ordered[known]
         short = (items >= 0).sum(axis=1) < self.full[users]
+        some_left = self.full[users] > 0  # who has met everything gets what is popular all the same
         return {
             "have a personal list and are not known": int((~known).sum()) if personal else 0,
             "have fewer items than are left to them": int(short.sum()) if personal else 0,
-            "have an item that they have met before": self._met(users, ordered),
+            "have an item that they have met before": self._met(users[some_left], ordered[some_left]),
             "have an item that the filters keep from them": self._refused(users, items),
         }
+
+    def starved(self, users: Places, items: Items) -> int:
+        """Empty lists of those to whom nothing may be shown."""
+        if self._wanted.allowed is None or self._wanted.groups is None:
+            return 0
+        nothing: Mask = np.bitwise_count(self._wanted.allowed).sum(axis=1)[self._wanted.groups] == 0
+        return int(((users >= 0) & nothing[users] & (items < 0).all(axis=1)).sum())
 
     def _met(self, users: Places, ordered: Items) -> int:
         listed = ordered >= 0
@@ -201,6 +211,7 @@ def _check_lists(
                 counts["have a reason without a text"] += _rows((codes < 0) | (codes > len(content.reason_texts)))
             if expected is not None and places is not None:
                 counts.update(expected.faults(places[rows], items, ordered, personal=part.source == PERSONAL))
+                counts["have a list that is empty"] -= expected.starved(places[rows], items)
     for fault, count in counts.items():
         found.add(count, f"{{count}} {whose} {fault}")
 

@@ -35,6 +35,8 @@ def _largest(counts: npt.NDArray[np.float64], k: int, allowed: Mask | None) -> T
     left = counts if allowed is None else np.where(allowed, counts, 0)
     order = np.lexsort((np.arange(len(left)), -left))[:k]
     order = order[left[order] > 0]
+    if allowed is not None and len(order) == 0:  # better what nobody has chosen than nothing
+        order = np.flatnonzero(allowed)[:k]
     shares = counts[order] / max(counts.sum(), 1e-12)
     return TopK(order[None].astype(np.int32), shares[None].astype(np.float32))
 

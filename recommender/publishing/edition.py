@@ -97,7 +97,7 @@ def edition_of(settings: Settings, ds: date, connection: psycopg.Connection, pro
         champion.model_version,
         champion.served[1],
         profile.publish.model_dump_json(exclude=_DECIDES_NOTHING),
-        profile.model_dump_json(include={"reasons", "words"}),
+        profile.model_dump_json(include={"reasons": True, "words": True, "features": {"pair"}}),
         file_sha256(users),
         file_sha256(items),
     ]

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from datetime import date
 
 import psycopg
+import pyarrow as pa
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
-from recommender.errors import PublicationError
+from recommender.errors import PublicationError, first_line
 from recommender.progress import Progress, quiet
 from recommender.publishing import staging
 from recommender.publishing.checks import Findings, Wanted, check_content, is_whole
@@ -85,6 +86,7 @@ def publish(
         found = _load(connection, publication_id, made, expected, bounds, None if live is None else live[0], progress)
         _record(connection, publication_id, found)
         if found.faults:
+            _expire_failed(connection)
             raise PublicationError(
                 f"publication {publication_id} of {ds} failed its checks and was not made live: "
                 + "; ".join(found.faults)
@@ -92,6 +94,7 @@ def publish(
         staging.attach(connection, publication_id)
         _activate(connection, publication_id)
         _retire(connection, ds, publication_id, keep)
+        _expire_failed(connection)
         return publication_id, _done(found)
 
 
@@ -160,8 +163,8 @@ def _load(
         checking = worker.submit(check_content, content, wanted, bounds.min_coverage)
         try:
             staging.stage(connection, publication_id, content, progress, lambda: not checking.result().faults)
-        except PublicationError as error:
-            return Findings([*checking.result().faults, str(error)])
+        except (PublicationError, pa.ArrowException, psycopg.IntegrityError, psycopg.DataError) as error:
+            return Findings(checking.result().faults or [first_line(error)])  # more lines may name a user
     found = checking.result()
     if found.faults:
         return found
@@ -199,7 +202,7 @@ def _activate(connection: psycopg.Connection, publication_id: int) -> None:
 
 
 def _retire(connection: psycopg.Connection, ds: date, own: int, keep: int) -> None:
-    """Drop what the night's new publication replaced, all but the last `keep`, and all but the last that failed."""
+    """Drop what the night's new publication replaced, and all but the last `keep`; those withdrawn go first."""
     expired = connection.execute(
         """select publication_id from reco.publications
            where status = 'retired' and publication_id <> %(own)s
@@ -207,12 +210,19 @@ def _retire(connection: psycopg.Connection, ds: date, own: int, keep: int) -> No
                   or publication_id not in (select publication_id from reco.publications
                                             where status in ('live', 'retired')
                                               and (ds <> %(ds)s or publication_id = %(own)s)
-                                            order by publication_id desc limit %(keep)s))
-              or status = 'failed'
-             and publication_id not in (select publication_id from reco.publications where status = 'failed'
-                                        order by publication_id desc limit %(failed)s)
+                                            order by withdrawn_at is not null, publication_id desc limit %(keep)s))
            order by publication_id""",
-        {"ds": ds, "own": own, "keep": keep, "failed": _FAILED_KEPT},
+        {"ds": ds, "own": own, "keep": keep},
+    ).fetchall()
+    for (publication_id,) in expired:
+        _remove(connection, publication_id)
+
+
+def _expire_failed(connection: psycopg.Connection) -> None:
+    """Drop all but the last that failed."""
+    expired = connection.execute(
+        "select publication_id from reco.publications where status = 'failed' order by publication_id desc offset %s",
+        [_FAILED_KEPT],
     ).fetchall()
     for (publication_id,) in expired:
         _remove(connection, publication_id)

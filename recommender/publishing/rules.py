@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from recommender.errors import ConfigError
 from recommender.models.base import Model
 from recommender.models.explaining.contributions import Arrangement, as_ranked
 from recommender.publishing.arrange import arrange, new_pool_size, pool_size
@@ -23,7 +24,8 @@ class Rules:
     Raises
     ------
     ConfigError
-        A filter, or the column that says when items came out, doesn't fit the night's tables.
+        A filter, or the column that says when items came out, doesn't fit the night's tables, or nothing is left for
+        strangers, who must find something.
     """
 
     def __init__(self, edition: Edition) -> None:
@@ -32,6 +34,12 @@ class Rules:
         self._left = allowed(
             self._publish.filters, edition.users, edition.items, edition.dataset, edition.profile.engine
         )
+
+        if self.unknown is not None and not self.unknown.any():
+            raise ConfigError(
+                "publish.filters: nothing is left for somebody of whom nothing is known; say what they may get, such as "
+                "`users.country is null or …`"
+            )
 
     @property
     def everybody(self) -> Mask | None:
@@ -82,14 +90,15 @@ class Rules:
         if pool_size(publish, k) == k and new_ones == 0:
             return as_ranked
         vectors_of = model.vector_model if publish.diversity > 0 else None
-        vectors = None if vectors_of is None else vectors_of.item_vectors()
+        vectors = None if vectors_of is None else vectors_of.directions()
         traits = item_traits(self._edition.dataset, self._edition.items, publish, vectors)
         is_new = traits.is_new(publish)
 
         def arranged(users: npt.NDArray[np.int64], pool: TopK) -> TopK:
             allowed = self.allowed(users)
             new = is_new if allowed is None else is_new & allowed
-            beside = model.recommend(users, min(new_ones, int(new.sum())), allowed=new) if new_ones else None
+            wanted = min(new_ones, int(new.sum()))
+            beside = model.recommend(users, wanted, allowed=new) if wanted else None
             return arrange(pool, traits, publish, k, beside).top
 
         return arranged

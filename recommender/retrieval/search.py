@@ -131,10 +131,11 @@ def finder(
         summary = f"exact lists of {k} for {users} users of {items} items: {why}"
         return Finder(item_vectors, allowed, 1.0, None, None, index, summary, device)
 
+    if device_for(device, users * item_vectors.shape[1] * items).type == "cuda":
+        device = "cuda"  # for every block, though one alone would not be worth the copies
+        return exactly("a GPU needs no index")
     if recall >= 1:
         return exactly("nothing less is wanted")
-    if device_for(device, users * item_vectors.shape[1] * items).type == "cuda":
-        return exactly("a GPU needs no index")
     if items < LEAST_ITEMS:
         return exactly(f"fewer than {LEAST_ITEMS} items")
     if not graph_is_sooner(users, items, max(k, LEAST_BEAM), indexed=index is not None):

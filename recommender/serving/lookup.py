@@ -64,13 +64,27 @@ def similar(connection: psycopg.Connection, item_id: str, k: int = 10) -> list[N
 
 
 def by_taste(connection: psycopg.Connection, item_ids: Sequence[str], k: int = 10) -> list[Neighbour]:
-    """Items for somebody who likes these; empty where none of them is known."""
+    """Items for somebody who likes these; what is popular where none of them is known."""
     rows = connection.execute(
         f"""select r.rank, r.item_id, r.score, c.title, c.creator
             from reco.recommend_by_taste(%s, %s) r {_WITH_TITLE} order by r.rank""",
         [list(item_ids), k],
     ).fetchall()
     return [Neighbour(*row) for row in rows]
+
+
+def unknown_items(connection: psycopg.Connection, item_ids: Sequence[str]) -> list[str]:
+    """Those of the ids that the live publication doesn't have."""
+    rows = connection.execute(
+        """select id from unnest(%s::text[]) with ordinality as asked (id, place)
+           where not exists (
+               select from reco.catalogue c
+               where c.publication_id = (select publication_id from reco.publications where status = 'live')
+                 and c.item_id = id)
+           order by place""",
+        [list(item_ids)],
+    ).fetchall()
+    return [row[0] for row in rows]
 
 
 def search(connection: psycopg.Connection, query: str, k: int = 10) -> list[Match]:

@@ -48,6 +48,7 @@ def test_what_a_condition_names(text: str, columns: tuple[str, ...], of_users: t
         ("users", "names the users, but none of their columns"),
         ("until > current_date", "would not be the same on every run: current_date; the night's date is ds"),
         ("until > now()", "would not be the same on every run: now()"),
+        ("age(until) > interval 3 days", "would not be the same on every run: age()"),
         ("random() < 0.5", "would not be the same on every run: random()"),
     ],
 )

@@ -87,7 +87,7 @@ def stages(monkeypatch: pytest.MonkeyPatch) -> Stages:
     from recommender import pipeline
 
     stages = Stages()
-    for name in pipeline.STAGES:
+    for name in (*pipeline.STAGES, "rank"):
         monkeypatch.setattr(pipeline, name, stages.stand_in(name, getattr(pipeline, name)))
     return stages
 

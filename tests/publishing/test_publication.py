@@ -110,6 +110,15 @@ def test_an_older_night_never_replaces_a_newer_one(world: Settings) -> None:
     assert publication_id == 1
 
 
+def test_an_item_twice_in_the_catalogue_fails_the_checks(world: Settings) -> None:
+    release(world, NIGHTS[0], "a")
+    bad = made("b")
+    bad.item_ids[9] = bad.item_ids[8]
+    with pytest.raises(PublicationError, match="1 items are in the catalogue twice"):
+        release(world, NIGHTS[1], "b", bad)
+    assert statuses(world) == {"a": "live", "b": "failed"}
+
+
 def test_rollback_and_a_night_run_again_after_it(world: Settings) -> None:
     release(world, NIGHTS[0], "a")
     with pytest.raises(NotReadyError, match="no earlier publication"):
@@ -119,6 +128,37 @@ def test_rollback_and_a_night_run_again_after_it(world: Settings) -> None:
     assert ask(world, "select item_id from reco.recommend('user-0', 1)") == [("a-item-0",)]
     release(world, NIGHTS[1], "b")
     assert statuses(world) == {"a": "retired", "b": "live"}
+
+
+def test_what_was_rolled_away_from_is_passed_over_and_goes_first(world: Settings) -> None:
+    for night, mark in zip(NIGHTS, "ab", strict=False):
+        release(world, night, mark, keep=2)
+    assert pipeline.rollback(world) == 1
+    release(world, NIGHTS[2], "c", keep=2)
+    assert statuses(world) == {"a": "retired", "c": "live"}, "the one that was live stays, not the one withdrawn"
+    assert pipeline.rollback(world) == 1
+    with pytest.raises(NotReadyError, match="no earlier publication"):
+        pipeline.rollback(world)
+
+
+def test_a_rollback_far_back_withdraws_all_that_it_passes(world: Settings) -> None:
+    for night, mark in zip(NIGHTS, "abcd", strict=False):
+        release(world, night, mark, keep=9)
+    assert pipeline.rollback(world, to=2) == 2
+    release(world, NIGHTS[4], "e", keep=9)
+    assert pipeline.rollback(world) == 2
+    assert pipeline.rollback(world, to=4) == 4, "whoever names it may have it back"
+    assert pipeline.rollback(world) == 2
+
+
+def test_those_that_failed_do_not_pile_up(world: Settings) -> None:
+    release(world, NIGHTS[0], "a")
+    for night, mark in zip(NIGHTS[1:], "bcde", strict=False):
+        bad = made(mark)
+        bad.lists[0].top.scores[0, 1] = np.nan
+        with pytest.raises(PublicationError):
+            release(world, night, mark, bad)
+    assert statuses(world) == {"a": "live", "d": "failed", "e": "failed"}
 
 
 def test_the_last_ones_stay_and_the_rest_go_with_their_tables(world: Settings) -> None:
@@ -139,6 +179,7 @@ def test_the_last_ones_stay_and_the_rest_go_with_their_tables(world: Settings) -
         (lambda top: np.put(top.items, 1, top.items[0, 0]), "an item twice"),
         (lambda top: np.put(top.scores, 1, np.nan), "not a number"),
         (lambda top: top.items.fill(-1), "empty"),
+        (lambda top: np.put(top.items, 1, -1), "a gap in their list"),
     ],
 )
 def test_a_bad_publication_fails_its_checks_and_the_live_one_goes_on(world: Settings, damage, reason: str) -> None:

@@ -1,5 +1,7 @@
 """The rules of a profile over a model's lists: who may get what, full lists, and new items among them."""
 
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -12,14 +14,16 @@ from recommender.errors import ConfigError
 from recommender.models.base import Model
 from recommender.models.popularity import Popularity
 from recommender.progress import quiet
+from recommender.publishing.checks import check_content
 from recommender.publishing.lists import ranked_users
 from recommender.publishing.ranked import Ranked
 from recommender.publishing.rules import Rules
 from tests.models.test_explaining import fitted_ranking
 from tests.models.worlds import checkerboard
-from tests.publishing.editions import edition
+from tests.publishing.editions import content_by, edition
 
 K = 3
+EVENTS = ("user", "item", "ts", "weight")
 
 
 def popularity() -> Model:
@@ -48,7 +52,7 @@ def lists(model: Model, folder: Path, publish: Publish, items: pd.DataFrame) -> 
 def test_nobody_gets_what_a_filter_keeps_from_them(make: type[Model], tmp_path: Path) -> None:
     model = make()
     items = np.arange(len(model.dataset.item_ids))
-    publish = Publish(top_k=K, filters=("in_stock", "country is null or country = users.country"))
+    publish = Publish(top_k=K, filters=("in_stock", "users.country is null or country = users.country"))
     table = catalogue(model, in_stock=items % 5 != 0, country=np.where(items % 2 == 0, "DE", "PE"))
     ranked, rules = lists(model, tmp_path, publish, table)
     assert len(ranked.users) == len(model.dataset.active_users)
@@ -62,8 +66,7 @@ def test_nobody_gets_what_a_filter_keeps_from_them(make: type[Model], tmp_path: 
     np.testing.assert_array_equal(shown.sum(axis=1), np.minimum(unseen.sum(axis=1), K))
     assert rules.everybody is not None
     np.testing.assert_array_equal(rules.everybody, items % 5 != 0)
-    assert rules.unknown is not None
-    assert not rules.unknown.any(), "every item has a country, and nothing is known of them"
+    np.testing.assert_array_equal(rules.unknown, rules.everybody)
 
 
 @pytest.mark.parametrize("make", [popularity, fitted_ranking])
@@ -97,17 +100,63 @@ def test_reasons_are_of_the_items_that_are_shown(tmp_path: Path) -> None:
                 )
 
 
-def test_new_items_have_their_places(tmp_path: Path) -> None:
-    model = popularity()
+@pytest.mark.parametrize("make", [popularity, fitted_ranking])
+def test_new_items_have_their_places(make: type[Model], tmp_path: Path) -> None:
+    model = make()
     publish = Publish(top_k=K, exploration=Exploration(share=0.4, new_days=1))
     dataset = model.dataset
     first = np.full(len(dataset.item_ids), dataset.until, np.int64)
     np.minimum.at(first, dataset.item, dataset.ts)
     new = dataset.until - first <= 86_400
     ranked, _ = lists(model, tmp_path, publish, catalogue(model))
+    plain, _ = lists(model, tmp_path, Publish(top_k=K), catalogue(model))
     seen = dataset.seen[ranked.users].toarray().astype(bool)
+    for row, before in zip(ranked.top.items, plain.top.items, strict=True):
+        assert row[0] == before[0], "a new item comes where it is due, not before what the model ranks first"
     for row, of_user in zip(ranked.top.items, seen, strict=True):
         assert new[row[row >= 0]].sum() >= min(1, int((new & ~of_user).sum()))
+
+
+def test_who_has_no_list_of_their_own_gets_nothing_that_is_kept_from_them(tmp_path: Path) -> None:
+    model = popularity()
+    items = np.arange(len(model.dataset.item_ids))
+    world = replace(model.dataset, **{name: getattr(model.dataset, name)[model.dataset.user > 3] for name in EVENTS})
+    model.attach(world)
+    users = people(model)
+    users.loc[3, "country"] = "AQ"
+    publish = Publish(top_k=K, filters=("users.country is null or country = users.country",))
+    table = catalogue(model, country=np.where(items % 2 == 0, "DE", "PE"))
+    one = edition(model, tmp_path, publish, users=users, items=table)
+    content = content_by(model, one)
+    listed = {
+        user: row[row >= 0].tolist()
+        for part in content.lists
+        for user, row in zip(part.user_ids, part.top.items, strict=True)
+    }
+    ids = world.user_ids
+    assert all(item % 2 == number % 2 for number in (0, 1, 2) for item in listed[ids[number]])
+    assert all(len(listed[ids[number]]) == K for number in (0, 1, 2))
+    assert listed[ids[3]] == [], "there is nothing for Antarctica"
+    found = check_content(content, Rules(one).wanted())
+    assert found.faults == []
+
+
+def test_a_filter_that_leaves_strangers_nothing_is_refused_before_anything_is_ranked(tmp_path: Path) -> None:
+    model = popularity()
+    table = catalogue(model, country=["DE"] * len(model.dataset.item_ids))
+    with pytest.raises(ConfigError, match="nothing is known; say what they may get"):
+        lists(model, tmp_path, Publish(filters=("country = users.country",)), table)
+
+
+def test_without_new_items_nothing_is_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = fitted_ranking()
+    publish = Publish(top_k=K, exploration=Exploration(share=0.4, new_days=1), released="year")
+    monkeypatch.setattr(type(model), "recommend", None)
+    old = replace(model.dataset, ds=model.dataset.ds + timedelta(days=900))
+    monkeypatch.setattr(model, "_dataset", old)
+    table = catalogue(model, year=np.full(len(old.item_ids), 1990))
+    ranked, _ = lists(model, tmp_path, publish, table)
+    assert (ranked.top.items[:, 0] >= 0).all()
 
 
 def test_a_filter_that_does_not_fit_the_tables_is_one_line(tmp_path: Path) -> None:
