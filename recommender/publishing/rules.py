@@ -37,8 +37,8 @@ class Rules:
 
         if self.unknown is not None and not self.unknown.any():
             raise ConfigError(
-                "publish.filters: nothing is left for somebody of whom nothing is known; say what they may get, such as "
-                "`users.country is null or …`"
+                "publish.filters: nothing is left for somebody of whom nothing is known; say what they may get, such "
+                "as `users.country is null or …`"
             )
 
     @property

@@ -142,7 +142,8 @@ def test_the_next_night_is_measured(shop: Settings) -> None:
     assert measured.detail["rows"] == sum(count for _, count in rows) > 0
     assert [variant for variant, _ in rows] == ["challenger", "champion"]
     results = owned(shop, "select metric, champion_users + challenger_users from reco.experiment_results order by 1")
-    assert results == [(metric, len(sources(shop))) for metric in ("conversion", "events", "hits")]
+    ((exposed,),) = owned(shop, "select count(distinct user_id) from reco.recommendation_lists")
+    assert results == [(metric, exposed) for metric in ("conversion", "events", "hits")]
     pipeline.outcomes(shop, SECOND)
     assert rows == owned(
         shop, "select variant, count(*) from reco.outcomes where ds = %s group by 1 order by 1", SECOND
