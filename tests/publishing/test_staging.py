@@ -234,3 +234,17 @@ def test_tables_are_attached_without_a_scan(world: Settings) -> None:
     assert len(implied) == len(
         ask(world, "select from pg_inherits join pg_class on oid = inhrelid where relkind = 'r'")
     )
+
+
+def test_who_may_be_shown_nothing_gets_nothing_and_others_their_lists(world: Settings) -> None:
+    content = made("a", users=2, k=4)
+    lists = content.lists[0]
+    nobody = UserLists("popular", np.array(["user-9"], object), TopK.empty(1, 4))
+    users = np.array(["user-0", "user-1", "user-9"], object)
+    allowed = np.packbits(np.array([[True] * 4, [False] * 4]), axis=1)
+    wanted = Wanted(users, sparse.csr_matrix((3, 4)), None, np.array([0, 0, 1], np.int32), allowed)
+    release(world, NIGHTS[0], replace(content, lists=[lists, nobody]), wanted=lambda: wanted)
+    assert [len(ask(world, "select * from reco.recommend(%s)", user)) for user in users] == [4, 4, 0]
+    kept = replace(wanted, groups=np.zeros(3, np.int32))
+    with pytest.raises(PublicationError, match="1 users have a list that is empty"):
+        release(world, NIGHTS[1], replace(content, lists=[lists, nobody]), wanted=lambda: kept)
