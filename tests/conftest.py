@@ -15,6 +15,12 @@ for name in [name for name in os.environ if name.startswith("RECOMMENDER_") and 
 from recommender.storage import embedded
 
 _numbers = itertools.count()
+_LONGEST = ("test_kill.py", "test_domains.py", "test_backtest.py", "test_spark.py", "test_planted.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The files that take minutes begin first: with several workers none is left with one of them at the end."""
+    items.sort(key=lambda item: item.path.name not in _LONGEST)
 
 
 @pytest.fixture(scope="session")
