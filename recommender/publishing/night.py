@@ -111,6 +111,8 @@ class Ranking:
         self.edition = edition
         self._connection, self._progress = connection, progress
         self.rules = Rules(edition)
+        if self.rules.starved:
+            progress(f"the filters leave nothing to {self.rules.starved:,} users: they get no recommendation")
         self._models: dict[str, Model] = {}
 
     def champion(self, shards: Iterable[int]) -> list[Ranked]:

@@ -51,6 +51,11 @@ class Rules:
         """(items,) what may be recommended to somebody of whom nothing is known; None: everything."""
         return None if self._left is None else self._left.mask(self._left.unknown)
 
+    @property
+    def starved(self) -> int:
+        """Users for whom no item is left."""
+        return 0 if self._left is None else self._left.starved
+
     def groups(self, users: npt.NDArray[np.int64]) -> Sequence[npt.NDArray[np.int64]]:
         """Places in `users` of those to whom the same items are allowed."""
         if self._left is None:

@@ -110,31 +110,6 @@ def top_k_of_scores(
     return _ranked(fill, (users, items), k, _Seen(seen, kept), torch.device("cpu")).at(kept)
 
 
-def most_similar(
-    vectors: npt.NDArray[np.float32],
-    k: int,
-    *,
-    allowed: npt.NDArray[np.bool_] | None = None,
-    device: str | None = None,
-) -> TopK:
-    """The `k` items with the closest direction to each, itself left out; scores are cosines.
-
-    Every pair is compared: `similar.most_similar` is for catalogues where that takes too long. An item that is not
-    `allowed` is similar to nothing and has an empty list.
-    """
-    rows = np.arange(len(vectors)) if allowed is None else np.flatnonzero(allowed)
-    directions = unit(vectors)
-    itself = sparse.csr_matrix(
-        (np.ones(len(rows), np.bool_), rows, np.arange(len(rows) + 1)), (len(rows), len(vectors))
-    )
-    found = top_k(directions[rows], directions, k, seen=itself, allowed=allowed, device=device)
-    if allowed is None:
-        return found
-    similar = TopK.empty(len(vectors), k)
-    similar.items[rows], similar.scores[rows] = found.items, found.scores
-    return similar
-
-
 def device_for(wanted: str | None, multiplications: int) -> torch.device:
     """The device that is wanted; for None, CUDA where there is one and so much work is worth the copies."""
     if wanted is None:

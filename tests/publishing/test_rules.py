@@ -137,6 +137,7 @@ def test_who_has_no_list_of_their_own_gets_nothing_that_is_kept_from_them(tmp_pa
     assert all(item % 2 == number % 2 for number in (0, 1, 2) for item in listed[ids[number]])
     assert all(len(listed[ids[number]]) == K for number in (0, 1, 2))
     assert listed[ids[3]] == [], "there is nothing for Antarctica"
+    assert Rules(one).starved == 1
     found = check_content(content, Rules(one).wanted())
     assert found.faults == []
 

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from recommender.retrieval import exact
-from recommender.retrieval.exact import Blocks, TopK, most_similar, top_k, top_k_of_scores
+from recommender.retrieval.exact import Blocks, TopK, top_k, top_k_of_scores
+from recommender.retrieval.similar import most_similar
 
 
 def brute(scores: np.ndarray, k: int, out: np.ndarray) -> tuple[list[list[int]], np.ndarray]:
